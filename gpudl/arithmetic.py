@@ -1,0 +1,150 @@
+"""The arithmetic behind Python's operators, each with its gradient beside it, on plain arrays.
+
+A function returns its value and one gradient function per array argument. `autograd` puts them on the tape and
+`gpudl.ops` offers them by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from gpudl.backend import Array, Shape, array_module
+
+Gradient: TypeAlias = Callable[[Array], Array]
+
+
+def unbroadcast(dy: Array, like: Array) -> Array:
+    """Sum a gradient over the axes along which an operand of `like`'s shape was stretched."""
+    shape: Shape = getattr(like, "shape", ())
+    if dy.shape == shape:
+        return dy
+    dy = dy.sum(axis=tuple(range(dy.ndim - len(shape))))
+    stretched = tuple(i for i, n in enumerate(shape) if n == 1 and dy.shape[i] != 1)
+    return dy.sum(axis=stretched, keepdims=True) if stretched else dy
+
+
+def add(a: Array, b: Array) -> tuple[Array, tuple[Gradient, Gradient]]:
+    """Add elementwise: a + b, broadcast."""
+    return a + b, (lambda dy: unbroadcast(dy, a), lambda dy: unbroadcast(dy, b))
+
+
+def subtract(a: Array, b: Array) -> tuple[Array, tuple[Gradient, Gradient]]:
+    """Subtract elementwise: a - b, broadcast."""
+    return a - b, (lambda dy: unbroadcast(dy, a), lambda dy: unbroadcast(-dy, b))
+
+
+def multiply(a: Array, b: Array) -> tuple[Array, tuple[Gradient, Gradient]]:
+    """Multiply elementwise: a * b, broadcast."""
+    return a * b, (lambda dy: unbroadcast(dy * b, a), lambda dy: unbroadcast(dy * a, b))
+
+
+def divide(a: Array, b: Array) -> tuple[Array, tuple[Gradient, Gradient]]:
+    """Divide elementwise: a / b, broadcast."""
+    y = a / b
+    return y, (lambda dy: unbroadcast(dy / b, a), lambda dy: unbroadcast(-dy * y / b, b))
+
+
+def negative(x: Array) -> tuple[Array, Gradient]:
+    """Negate elementwise."""
+    return -x, lambda dy: -dy
+
+
+def power(a: Array, b: Array) -> tuple[Array, tuple[Gradient, Gradient]]:
+    """Raise elementwise: a ** b, broadcast. The gradient for b at a = 0 is 0, the limit from above for b > 0."""
+    xp = array_module(a, b)
+    y = a**b
+
+    def exponent_gradient(dy: Array) -> Array:
+        positive = xp.asarray(a) > 0
+        return unbroadcast(xp.where(positive, dy * y * xp.log(xp.where(positive, a, dy.dtype.type(1))), 0), b)
+
+    return y, (lambda dy: unbroadcast(dy * b * a ** (b - (b != 0)), a), exponent_gradient)
+
+
+def matmul(a: Array, b: Array) -> tuple[Array, tuple[Gradient, Gradient]]:
+    """Multiply matrices: a @ b, with NumPy's rules for vectors and stacked matrices."""
+
+    def gradient_a(dy: Array) -> Array:
+        if a.ndim == 1 and b.ndim == 1:
+            return dy * b
+        left = dy[..., None] if b.ndim == 1 else dy if a.ndim > 1 else dy[..., None, :]
+        right = b[None, :] if b.ndim == 1 else b.swapaxes(-1, -2)
+        da = left @ right
+        return unbroadcast(da[..., 0, :] if a.ndim == 1 else da, a)
+
+    def gradient_b(dy: Array) -> Array:
+        if a.ndim == 1 and b.ndim == 1:
+            return dy * a
+        left = a[:, None] if a.ndim == 1 else a.swapaxes(-1, -2)
+        right = dy[..., None] if b.ndim == 1 else dy if a.ndim > 1 else dy[..., None, :]
+        db = left @ right
+        return unbroadcast(db[..., 0] if b.ndim == 1 else db, b)
+
+    return a @ b, (gradient_a, gradient_b)
+
+
+def getitem(x: Array, *, index: object) -> tuple[Array, Gradient]:
+    """Take elements: x[index], any index of the array library. Elements taken twice add up in the gradient."""
+    xp = array_module(x)
+
+    def backward(dy: Array) -> Array:
+        dx = xp.zeros(x.shape, dy.dtype)
+        items = index if isinstance(index, tuple) else (index,)
+        if all(item is None or item is Ellipsis or isinstance(item, (int, slice)) for item in items):
+            dx[index] += dy
+        else:
+            xp.add.at(dx, index, dy)
+        return dx
+
+    return x[index], backward
+
+
+def reshape(x: Array, *, shape: Shape) -> tuple[Array, Gradient]:
+    """Give the same elements another shape; one entry may be -1."""
+    return x.reshape(shape), lambda dy: dy.reshape(x.shape)
+
+
+def transpose(x: Array, *, axes: Shape | None = None) -> tuple[Array, Gradient]:
+    """Reorder the axes; without `axes`, reverse them."""
+    order = tuple(range(x.ndim))[::-1] if axes is None else tuple(axis % x.ndim for axis in axes)
+    back = tuple(order.index(i) for i in range(x.ndim))
+    return x.transpose(order), lambda dy: dy.transpose(back)
+
+
+def _spread(dy: Array, x: Array, axis: int | Shape | None, keepdims: bool) -> Array:
+    """Give a reduced gradient its reduced axes back, as length 1."""
+    if axis is None or keepdims:
+        return dy.reshape((1,) * x.ndim) if axis is None else dy
+    kept = list(x.shape)
+    for i in (axis,) if isinstance(axis, int) else axis:
+        kept[i] = 1
+    return dy.reshape(kept)
+
+
+def sum(x: Array, *, axis: int | Shape | None = None, keepdims: bool = False) -> tuple[Array, Gradient]:
+    """Sum over `axis` (an integer, a tuple, or None for all)."""
+    xp = array_module(x)
+    y = xp.asarray(x.sum(axis=axis, keepdims=keepdims))
+    return y, lambda dy: xp.broadcast_to(_spread(dy, x, axis, keepdims), x.shape)
+
+
+def mean(x: Array, *, axis: int | Shape | None = None, keepdims: bool = False) -> tuple[Array, Gradient]:
+    """Average over `axis` (an integer, a tuple, or None for all)."""
+    xp = array_module(x)
+    y = xp.asarray(x.mean(axis=axis, keepdims=keepdims))
+    share = y.size / x.size
+    return y, lambda dy: xp.broadcast_to(_spread(dy * share, x, axis, keepdims), x.shape)
+
+
+def extremum(x: Array, *, axis: int | Shape | None, keepdims: bool, largest: bool) -> tuple[Array, Gradient]:
+    """Take the largest or smallest element over `axis`. Gradient: shared equally among ties."""
+    xp = array_module(x)
+    y = xp.asarray((x.max if largest else x.min)(axis=axis, keepdims=keepdims))
+
+    def backward(dy: Array) -> Array:
+        chosen = x == _spread(y, x, axis, keepdims)
+        ties = chosen.sum(axis=axis, keepdims=True)
+        return chosen * (_spread(dy, x, axis, keepdims) / ties).astype(dy.dtype)
+
+    return y, backward

@@ -1,0 +1,383 @@
+"""Reverse-mode automatic differentiation: Tensor, Parameter and the tape.
+
+A Tensor wraps an array. An op called on Tensors computes its value on the plain arrays and hangs a `Node` on the
+result: which Tensors went in and how a gradient comes back. `loss.backward()` visits those nodes from the newest to
+the oldest, so every gradient is complete before it is passed on. That chain of nodes is the whole tape.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, ParamSpec, TypeAlias, TypeVar
+
+import numpy as np
+
+from gpudl import arithmetic
+from gpudl.backend import Array, Shape, array_module, to_numpy
+from gpudl.errors import UsageError
+
+Settings = ParamSpec("Settings")
+Value = TypeVar("Value")
+Backward: TypeAlias = Callable[[Array], Any] | tuple[Callable[[Array], Array] | None, ...]
+"""One function from dy to the gradients of all arrays, or one function per array, called only where it is wanted."""
+
+
+class _Recording(threading.local):
+    enabled = True
+
+
+_recording = _Recording()
+_order = itertools.count()
+
+
+@contextmanager
+def no_grad() -> Iterator[None]:
+    """Within this context ops on Tensors are not recorded."""
+    before, _recording.enabled = _recording.enabled, False
+    try:
+        yield
+    finally:
+        _recording.enabled = before
+
+
+class Node:
+    """How a Tensor came to be: the op, the Tensors that went in (None for plain arrays) and the way back."""
+
+    __slots__ = ("backward", "inputs", "op", "order")
+
+    def __init__(self, op: Callable[..., Any], inputs: tuple[Tensor | None, ...], backward: Backward) -> None:
+        self.op = op
+        self.inputs = inputs
+        self.backward = backward
+        self.order = next(_order)
+
+
+_USED = Node(lambda: None, (), ())
+
+
+class Tensor:
+    """An array that remembers how it was computed.
+
+    `data` is the plain array, `grad` the gradient that `backward()` left (leaves only), `node` the last step of the
+    computation. Leaves made with `requires_grad=True` collect gradients, which add up until they are cleared.
+    """
+
+    __slots__ = ("data", "grad", "node", "requires_grad")
+    __array_ufunc__ = None  # so that `ndarray + Tensor` asks Tensor
+
+    def __init__(self, data: Array, requires_grad: bool = False) -> None:
+        if isinstance(data, Tensor):
+            data = data.data
+        self.data: Array = data if hasattr(data, "ndim") else np.asarray(data)
+        self.grad: Array | None = None
+        self.requires_grad = requires_grad
+        self.node: Node | None = None
+
+    @property
+    def shape(self) -> Shape:
+        return self.data.shape
+
+    @property
+    def ndim(self) -> int:
+        return self.data.ndim
+
+    @property
+    def size(self) -> int:
+        return self.data.size
+
+    @property
+    def dtype(self) -> Any:
+        return self.data.dtype
+
+    def numpy(self) -> np.ndarray:
+        """Return the values as a NumPy array."""
+        return to_numpy(self.data)
+
+    def item(self) -> float:
+        """Return the only element as a Python number."""
+        return self.data.item()
+
+    def detach(self) -> Tensor:
+        """Return a Tensor of the same array that no gradient passes."""
+        return Tensor(self.data)
+
+    def backward(self, gradient: Array | None = None) -> None:
+        """Compute the gradient of this value for every leaf that requires one, adding to its `grad`.
+
+        `gradient` is the gradient of what follows for this value; a single number needs none. The tape is used up.
+        Raises: UsageError where nothing was recorded, or for an array without `gradient`.
+        """
+        if not self.requires_grad:
+            raise UsageError(
+                "backward(): nothing was recorded; compute the value from Parameters or Tensors with "
+                "requires_grad=True, outside no_grad(), and call backward() once"
+            )
+        if gradient is None:
+            if self.data.size != 1:
+                raise UsageError(f"backward() of an array of shape {self.shape} needs a gradient; or reduce it first")
+            gradient = array_module(self.data).ones_like(self.data)
+        pending: dict[int, Array] = {id(self): gradient}
+        for tensor in _newest_first(self):
+            dy = pending.pop(id(tensor), None)
+            node = tensor.node
+            if node is None:
+                if dy is not None:
+                    tensor.accumulate(dy)
+                continue
+            tensor.node = _USED  # what the node holds is freed as early as can be
+            if dy is None:
+                continue
+            way_back = node.backward
+            if isinstance(way_back, tuple):
+                gradients = (
+                    back(dy) if back is not None and t is not None and t.requires_grad else None
+                    for t, back in zip(node.inputs, way_back, strict=False)
+                )
+            else:
+                gradients = way_back(dy)
+                if len(node.inputs) == 1:
+                    gradients = (gradients,)
+            for source, part in zip(node.inputs, gradients, strict=False):
+                if source is not None and part is not None and source.requires_grad:
+                    known = pending.get(id(source))
+                    pending[id(source)] = part if known is None else known + part
+
+    def accumulate(self, gradient: Array) -> None:
+        """Add to this leaf's gradient."""
+        self.grad = gradient.copy() if self.grad is None else self.grad + gradient
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(self.numpy(), dtype=dtype, copy=copy)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.numpy()!r})"
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __float__(self) -> float:
+        return float(self.data)
+
+    def __bool__(self) -> bool:
+        return bool(self.data)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (self[i] for i in range(len(self.data)))
+
+    def __lt__(self, other: Any) -> Array:
+        return self.data < _plain(other)
+
+    def __le__(self, other: Any) -> Array:
+        return self.data <= _plain(other)
+
+    def __gt__(self, other: Any) -> Array:
+        return self.data > _plain(other)
+
+    def __ge__(self, other: Any) -> Array:
+        return self.data >= _plain(other)
+
+    def __add__(self, other: Any) -> Tensor:
+        return add(self, other)
+
+    __radd__ = __add__
+
+    def __sub__(self, other: Any) -> Tensor:
+        return subtract(self, other)
+
+    def __rsub__(self, other: Any) -> Tensor:
+        return subtract(other, self)
+
+    def __mul__(self, other: Any) -> Tensor:
+        return multiply(self, other)
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, other: Any) -> Tensor:
+        return divide(self, other)
+
+    def __rtruediv__(self, other: Any) -> Tensor:
+        return divide(other, self)
+
+    def __pow__(self, other: Any) -> Tensor:
+        return power(self, other)
+
+    def __rpow__(self, other: Any) -> Tensor:
+        return power(other, self)
+
+    def __matmul__(self, other: Any) -> Tensor:
+        return matmul(self, other)
+
+    def __rmatmul__(self, other: Any) -> Tensor:
+        return matmul(other, self)
+
+    def __neg__(self) -> Tensor:
+        return negative(self)
+
+    def __getitem__(self, index: Any) -> Tensor:
+        return getitem(self, index=index)
+
+    def reshape(self, *shape: Any) -> Tensor:
+        return reshape(self, shape=shape[0] if len(shape) == 1 else shape)
+
+    def transpose(self, *axes: Any) -> Tensor:
+        order = axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes
+        return transpose(self, axes=order or None)
+
+    @property
+    def T(self) -> Tensor:
+        return transpose(self)
+
+    def sum(self, axis: int | Shape | None = None, keepdims: bool = False) -> Tensor:
+        return sum(self, axis=axis, keepdims=keepdims)
+
+    def mean(self, axis: int | Shape | None = None, keepdims: bool = False) -> Tensor:
+        return mean(self, axis=axis, keepdims=keepdims)
+
+    def max(self, axis: int | Shape | None = None, keepdims: bool = False) -> Tensor:
+        return max(self, axis=axis, keepdims=keepdims)
+
+    def min(self, axis: int | Shape | None = None, keepdims: bool = False) -> Tensor:
+        return min(self, axis=axis, keepdims=keepdims)
+
+
+def _newest_first(last: Tensor) -> list[Tensor]:
+    """Every Tensor that `last` was computed from, results before what they were computed from."""
+    found: dict[int, Tensor] = {id(last): last}
+    waiting = [last]
+    while waiting:
+        node = waiting.pop().node
+        if node is _USED:
+            raise UsageError("backward() reached a value whose tape is used up; compute it again, or add the losses")
+        if node is not None:
+            for source in node.inputs:
+                if source is not None and source.requires_grad and id(source) not in found:
+                    found[id(source)] = source
+                    waiting.append(source)
+    return sorted(found.values(), key=lambda t: -1 if t.node is None else t.node.order, reverse=True)
+
+
+class Parameter(Tensor):
+    """A weight of a layer: a leaf with a name, that training changes unless `trainable` is off.
+
+    `buffer`, where an optimizer gave one, is the place in its flat gradient buffer that `grad` is written to.
+    `regularizer` adds a penalty to the loss, `constraint` is applied after each step; both may be None.
+    """
+
+    __slots__ = ("buffer", "constraint", "name", "regularizer")
+
+    def __init__(
+        self,
+        data: Array,
+        name: str = "parameter",
+        trainable: bool = True,
+        regularizer: Callable[[Any], Any] | None = None,
+        constraint: Callable[[Any], Any] | None = None,
+    ) -> None:
+        super().__init__(data, requires_grad=trainable)
+        self.name = name
+        self.regularizer = regularizer
+        self.constraint = constraint
+        self.buffer: Array | None = None
+
+    @property
+    def trainable(self) -> bool:
+        return self.requires_grad
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self.requires_grad = value
+
+    def assign(self, value: Any) -> None:
+        """Overwrite the values in place. Raises: UsageError where the shape differs."""
+        value = value.data if isinstance(value, Tensor) else value
+        shape = np.shape(value)
+        if shape != self.shape:
+            raise UsageError(f'weight "{self.name}" has shape {self.shape}, but the given array has shape {shape}')
+        self.data[...] = array_module(self.data).asarray(value, dtype=self.data.dtype)
+
+    def accumulate(self, gradient: Array) -> None:
+        if self.buffer is None:
+            super().accumulate(gradient)
+        elif self.grad is None:
+            self.buffer[...] = gradient
+            self.grad = self.buffer
+        else:
+            self.buffer += gradient
+
+
+def differentiable(
+    op: Callable[Settings, tuple[Value, Any]],
+) -> Callable[Settings, Value]:
+    """Make an op of a function that returns its value and the way back.
+
+    The function takes arrays by position and settings by keyword. The way back is one function from dy to the
+    gradients of all arrays, or a tuple with one function for each (None where there is none).
+
+    Called on plain arrays, the op returns a plain array. Called on Tensors, it returns a Tensor that the tape knows.
+    An argument whose class defines `__gpudl_op__(op, arrays, settings)` takes the call over: so symbolic Tensors
+    build a graph, as NumPy hands calls over through `__array_function__`.
+    """
+    code = op.__code__
+    array_names = code.co_varnames[: code.co_argcount]
+
+    @functools.wraps(op)
+    def call(*arrays: Any, **settings: Any) -> Any:
+        if settings and len(arrays) < len(array_names):
+            named = array_names[len(arrays) :]
+            if any(name in settings for name in named):
+                arrays += tuple(settings.pop(name, None) for name in named)
+        values: list[Any] = []
+        tensors = recorded = False
+        for array in arrays:
+            if isinstance(array, Tensor):
+                tensors = True
+                recorded = recorded or array.requires_grad
+                values.append(array.data)
+            else:
+                handler = getattr(type(array), "__gpudl_op__", None)
+                if handler is not None:
+                    return handler(array, call, arrays, settings)
+                values.append(array)
+        y, backward = op(*values, **settings)  # pyright: ignore[reportCallIssue]
+        if not tensors:
+            return y
+        result = Tensor(y)
+        if recorded and _recording.enabled:
+            result.requires_grad = True
+            result.node = Node(call, tuple(a if isinstance(a, Tensor) else None for a in arrays), backward)
+        return result
+
+    return call
+
+
+def _plain(value: Any) -> Any:
+    return value.data if isinstance(value, Tensor) else value
+
+
+add = differentiable(arithmetic.add)
+subtract = differentiable(arithmetic.subtract)
+multiply = differentiable(arithmetic.multiply)
+divide = differentiable(arithmetic.divide)
+negative = differentiable(arithmetic.negative)
+power = differentiable(arithmetic.power)
+matmul = differentiable(arithmetic.matmul)
+getitem = differentiable(arithmetic.getitem)
+reshape = differentiable(arithmetic.reshape)
+transpose = differentiable(arithmetic.transpose)
+sum = differentiable(arithmetic.sum)
+mean = differentiable(arithmetic.mean)
+_extremum = differentiable(arithmetic.extremum)
+
+
+def max(x: Array, *, axis: int | Shape | None = None, keepdims: bool = False) -> Any:
+    """Take the largest element over `axis`. Gradient: shared equally among ties."""
+    return _extremum(x, axis=axis, keepdims=keepdims, largest=True)
+
+
+def min(x: Array, *, axis: int | Shape | None = None, keepdims: bool = False) -> Any:
+    """Take the smallest element over `axis`. Gradient: shared equally among ties."""
+    return _extremum(x, axis=axis, keepdims=keepdims, largest=False)

@@ -1,0 +1,68 @@
+"""Arrays of two libraries behind one door: NumPy's on the CPU, CuPy's on the GPU.
+
+`array_module(x)` gives the library an array belongs to; `kernels(stem, x)` the module of gpudl's own kernels for it.
+The modules `backend/numpy/<stem>.py` and `backend/cupy/<stem>.py` are twins: same functions, same signatures.
+CuPy is imported only when an array of it is at hand or a GPU is asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from functools import lru_cache
+from types import ModuleType
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from gpudl.errors import DeviceError
+
+Array: TypeAlias = Any
+"""A `numpy.ndarray` or `cupy.ndarray`; where an op takes it, a Tensor as well."""
+
+Shape: TypeAlias = tuple[int, ...]
+
+
+def library(*arrays: Array) -> str:
+    """Return "cupy" or "numpy", whichever the arrays belong to; numbers and lists go with either.
+
+    Raises: DeviceError where both meet.
+    """
+    found = {"cupy" if type(a).__module__.partition(".")[0] == "cupy" else "numpy" for a in arrays if hasattr(a, "ndim")}
+    if len(found) > 1:
+        kinds = ", ".join(f"{type(a).__module__.partition('.')[0]} {getattr(a, 'shape', '')}" for a in arrays)
+        raise DeviceError(f"arrays of two libraries in one call: {kinds}; move one with cupy.asarray or cupy.asnumpy")
+    return found.pop() if found else "numpy"
+
+
+def array_module(*arrays: Array) -> Any:
+    """Return the module `numpy` or `cupy` that the arrays belong to."""
+    return np if library(*arrays) == "numpy" else importlib.import_module("cupy")
+
+
+@lru_cache(maxsize=None)
+def _kernel_module(stem: str, name: str) -> ModuleType:
+    if importlib.util.find_spec(f"gpudl.backend.{name}") is None:
+        raise DeviceError(f"this version of gpudl has no {name} kernels for {stem}; use NumPy arrays")
+    return importlib.import_module(f"gpudl.backend.{name}.{stem}")
+
+
+def kernels(stem: str, *arrays: Array) -> Any:
+    """Return gpudl's kernels of a family ("conv2d", "pool2d", ...) for the library the arrays belong to."""
+    if type(arrays[0]) is np.ndarray and len(arrays) == 1:
+        return _kernel_module(stem, "numpy")
+    return _kernel_module(stem, library(*arrays))
+
+
+def resolve_device(device: str) -> str:
+    """Turn "auto", "cpu" or "cuda" into the device to use. Raises: DeviceError where it is not to be had."""
+    if device not in ("auto", "cpu", "cuda"):
+        raise DeviceError(f'device "{device}" is unknown; use "auto", "cpu" or "cuda"')
+    if device == "cuda":
+        raise DeviceError('this version of gpudl has no CUDA kernels; use --device cpu, or leave --device out')
+    return "cpu"
+
+
+def to_numpy(array: Array) -> np.ndarray:
+    """Return an array's values as a NumPy array, copied from the GPU where need be."""
+    return array.get() if library(array) == "cupy" else np.asarray(array)

@@ -1,0 +1,196 @@
+"""2-D convolution on NumPy: patches and matrix products, a few images at a time.
+
+Memory plan. Copying every patch of a batch (im2col) would write R*S times the input to main memory. Here a block of
+images is padded, its patches are copied and multiplied while all of it still lies in the L2 cache, then the next
+block reuses the same workspace. With channels last, the S*C numbers under one row of the kernel lie side by side,
+so one overlapping-strides view with that as its last axis turns the copy into long runs: four times faster than
+R*S slices.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+
+from gpudl.backend.numpy.workers import blocks, run
+from gpudl.shapes import ConvGeometry, WindowAxis
+
+BLOCK = 1 << 18
+"""Elements of one block's patches: 1 MiB of float32, the L2 cache of a common core. Measured flat from 64k to 512k."""
+
+
+class _Patches:
+    """The patches of a block of images, in a workspace that the next block reuses.
+
+    `of(images)` gives a matrix (images * P * Q, R * S * C / groups) per group, shape (groups, rows, taps).
+    """
+
+    def __init__(self, conv: ConvGeometry, images: int, dtype: np.dtype) -> None:
+        rows, columns = conv.rows, conv.columns
+        self.conv = conv
+        self.padded = None
+        if rows.before or rows.after or columns.before or columns.after:
+            height, width = rows.before + rows.size + rows.after, columns.before + columns.size + columns.after
+            self.padded = np.zeros((images, height, width, conv.channels), dtype)
+        self.depth = conv.channels // conv.groups
+        taps = rows.window * columns.window * self.depth
+        self.matrix = np.empty((conv.groups, images * rows.out * columns.out, taps), dtype)
+
+    def of(self, images: np.ndarray) -> np.ndarray:
+        conv, rows, columns = self.conv, self.conv.rows, self.conv.columns
+        count = len(images)
+        source = images
+        if self.padded is not None:
+            inside = self.padded[
+                :count, rows.before : rows.before + rows.size, columns.before : columns.before + columns.size
+            ]
+            inside[...] = images
+            source = self.padded[:count]
+        matrix = self.matrix[:, : count * rows.out * columns.out]
+        n, h, w = source.strides[:3]
+        c = source.itemsize  # not strides[3]: where there is one channel NumPy lets it be anything
+        groups, depth = conv.groups, self.depth
+        positions = (count, rows.out, columns.out)
+        steps = (n, h * rows.stride, w * columns.stride)
+        if columns.dilation == 1 and groups == 1:
+            # Neighbouring taps of a row are neighbours in memory: one run of S*C numbers.
+            shape = (*positions, rows.window, columns.window * depth)
+            view = as_strided(source, shape, (*steps, h * rows.dilation, c), writeable=False)
+            matrix.reshape(shape)[...] = view
+        else:
+            shape = (groups, *positions, rows.window, columns.window, depth)
+            strides = (c * depth, *steps, h * rows.dilation, w * columns.dilation, c)
+            matrix.reshape(shape)[...] = as_strided(source, shape, strides, writeable=False)
+        return matrix
+
+
+def _images_per_block(conv: ConvGeometry) -> int:
+    per_image = conv.rows.out * conv.columns.out * conv.rows.window * conv.columns.window * conv.channels
+    return max(1, BLOCK // max(1, per_image))
+
+
+def _grouped(kernel: np.ndarray, groups: int) -> np.ndarray:
+    """(R, S, C / groups, K) as one matrix per group: (groups, R * S * C / groups, K / groups)."""
+    taps, filters = kernel.shape[0] * kernel.shape[1] * kernel.shape[2], kernel.shape[3]
+    return np.ascontiguousarray(kernel.reshape(taps, groups, filters // groups).transpose(1, 0, 2))
+
+
+def _is_pointwise(conv: ConvGeometry) -> bool:
+    return conv.groups == 1 and all(
+        axis.window == 1 and axis.stride == 1 and axis.before == axis.after == 0 for axis in (conv.rows, conv.columns)
+    )
+
+
+def _size(conv: ConvGeometry) -> int:
+    """Multiply-adds / 64: near enough to a count of elements for deciding whether threads pay."""
+    return conv.batch * conv.rows.out * conv.columns.out * int(np.prod(conv.kernel_shape)) // 64
+
+
+def forward(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None, conv: ConvGeometry) -> np.ndarray:
+    """x (N, H, W, C), kernel (R, S, C / groups, K), bias (K,) or None -> y (N, P, Q, K)."""
+    y = np.empty(conv.y_shape, x.dtype)
+    if _is_pointwise(conv):
+        np.matmul(x, kernel[0, 0], out=y)
+        if bias is not None:
+            y += bias
+        return y
+    matrices = _grouped(kernel, conv.groups)
+    images = _images_per_block(conv)
+
+    def work(pieces: list[tuple[int, int]]) -> None:
+        patches = _Patches(conv, min(images, conv.batch), x.dtype)
+        for start, stop in pieces:
+            block = y[start:stop].reshape(-1, conv.filters)
+            matrix = patches.of(x[start:stop])
+            if conv.groups == 1:
+                np.matmul(matrix[0], matrices[0], out=block)
+            else:
+                by_group = block.reshape(-1, conv.groups, conv.filters // conv.groups).transpose(1, 0, 2)
+                by_group[...] = np.matmul(matrix, matrices)
+            if bias is not None:
+                block += bias
+
+    run(work, blocks(conv.batch, images), _size(conv))
+    return y
+
+
+def _turned(conv: ConvGeometry) -> ConvGeometry:
+    """The forward convolution that carries dy back to dx where the stride is 1."""
+
+    def axis(a: WindowAxis) -> WindowAxis:
+        return WindowAxis(a.out, a.window, 1, a.dilation, a.span - 1 - a.before, a.size - a.out + a.before, a.size)
+
+    return ConvGeometry(
+        conv.batch, conv.filters, conv.channels, conv.groups, axis(conv.rows), axis(conv.columns)
+    )
+
+
+def input_gradient(dy: np.ndarray, kernel: np.ndarray, conv: ConvGeometry) -> np.ndarray:
+    """dy (N, P, Q, K), kernel (R, S, C / groups, K) -> dx (N, H, W, C)."""
+    groups, depth, filters = conv.groups, conv.channels // conv.groups, conv.filters // conv.groups
+    turned = _turned(conv)
+    stride_1 = conv.rows.stride == conv.columns.stride == 1
+    if stride_1 and min(turned.rows.before, turned.rows.after, turned.columns.before, turned.columns.after) >= 0:
+        # Stride 1: the gradient is itself a convolution, with the kernel turned by 180 degrees.
+        taps = kernel[::-1, ::-1].reshape(*kernel.shape[:2], depth, groups, filters)
+        back = taps.transpose(0, 1, 4, 3, 2).reshape(*kernel.shape[:2], filters, conv.channels)
+        return forward(dy, np.ascontiguousarray(back), None, turned)
+    # Other strides: one product per tap, added where that tap reads. No zero between strides is ever multiplied.
+    dx = np.zeros(conv.x_shape, dy.dtype)
+    matrices = np.ascontiguousarray(
+        kernel.reshape(*kernel.shape[:3], groups, filters).transpose(0, 1, 3, 4, 2)
+    )  # (R, S, groups, K / groups, C / groups)
+
+    def work(pieces: list[tuple[int, int]]) -> None:
+        for start, stop in pieces:
+            gradient = dy[start:stop].reshape(-1, groups, filters).transpose(1, 0, 2)
+            for r in range(conv.rows.window):
+                out_rows, in_rows = conv.rows.tap(r)
+                for s in range(conv.columns.window):
+                    out_columns, in_columns = conv.columns.tap(s)
+                    if out_rows.stop == out_rows.start or out_columns.stop == out_columns.start:
+                        continue
+                    product = np.matmul(gradient, matrices[r, s])  # (groups, rows, C / groups)
+                    part = product.transpose(1, 0, 2).reshape(
+                        stop - start, conv.rows.out, conv.columns.out, conv.channels
+                    )
+                    dx[start:stop, in_rows, in_columns] += part[:, out_rows, out_columns]
+
+    per_image = conv.rows.out * conv.columns.out * (conv.filters + conv.channels)
+    run(work, blocks(conv.batch, BLOCK // max(1, per_image)), _size(conv))
+    return dx
+
+
+def kernel_gradient(x: np.ndarray, dy: np.ndarray, conv: ConvGeometry) -> np.ndarray:
+    """x (N, H, W, C), dy (N, P, Q, K) -> dkernel (R, S, C / groups, K). Blocks are summed in a fixed order."""
+    groups, filters = conv.groups, conv.filters // conv.groups
+    if _is_pointwise(conv):
+        product = np.matmul(x.reshape(-1, conv.channels).T, dy.reshape(-1, conv.filters))
+        return product.reshape(conv.kernel_shape)
+    images = _images_per_block(conv)
+    # The batch is cut into runs of blocks, the same whatever the number of threads; a run adds up its own sum.
+    spans = blocks(conv.batch, max(images, -(-conv.batch // SUMS)))
+    taps = conv.rows.window * conv.columns.window * (conv.channels // groups)
+    sums = np.zeros((len(spans), groups, taps, filters), x.dtype)
+
+    def work(pieces: list[tuple[int, int]]) -> None:
+        patches = _Patches(conv, min(images, conv.batch), x.dtype)
+        product = np.empty(sums.shape[1:], x.dtype)
+        for start, stop in pieces:
+            total = sums[start // (spans[0][1] - spans[0][0])]
+            for first, last in blocks(stop - start, images):
+                a, b = start + first, start + last
+                gradient = dy[a:b].reshape(-1, groups, filters).transpose(1, 0, 2)
+                if groups == 1:
+                    np.matmul(patches.of(x[a:b])[0].T, gradient[0], out=product[0])
+                else:
+                    np.matmul(patches.of(x[a:b]).transpose(0, 2, 1), gradient, out=product)
+                total += product
+
+    run(work, spans, _size(conv))
+    total = sums[0] if len(spans) == 1 else sums.sum(axis=0)
+    return total.transpose(1, 0, 2).reshape(conv.kernel_shape)
+
+
+SUMS = 8
+"""Partial sums of the kernel gradient, enough to keep eight threads busy."""

@@ -1,0 +1,123 @@
+"""Optimizer steps on flat NumPy buffers, in place.
+
+Memory plan. Adam reads and writes four arrays in some ten NumPy passes. Over the whole buffer each pass would go to
+main memory; over blocks of 16,384 numbers all ten run in cache, with two scratch blocks for what lies between.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gpudl.backend.numpy.workers import blocks, run
+
+BLOCK = 1 << 14
+
+
+def sgd(
+    weights: np.ndarray,
+    gradients: np.ndarray,
+    velocity: np.ndarray | None,
+    rate: float,
+    momentum: float,
+    nesterov: bool,
+) -> None:
+    """One step of gradient descent with momentum. All arrays are flat and alike; `velocity` may be None."""
+
+    def work(pieces: list[tuple[int, int]]) -> None:
+        scratch = np.empty(min(BLOCK, weights.size), weights.dtype)
+        for start, stop in pieces:
+            w, g, step = weights[start:stop], gradients[start:stop], scratch[: stop - start]
+            np.multiply(g, rate, out=step)
+            if velocity is None:
+                w -= step
+                continue
+            v = velocity[start:stop]
+            v *= momentum
+            v -= step
+            if nesterov:
+                w -= step
+                np.multiply(v, momentum, out=step)
+                w += step
+            else:
+                w += v
+
+    run(work, blocks(weights.size, BLOCK), weights.size)
+
+
+def adam(
+    weights: np.ndarray,
+    gradients: np.ndarray,
+    first: np.ndarray,
+    second: np.ndarray,
+    largest: np.ndarray | None,
+    step: float,
+    beta_1: float,
+    beta_2: float,
+    epsilon: float,
+) -> None:
+    """One step of Adam: w -= step * first / (sqrt(second) + epsilon). `step` holds the bias corrections."""
+
+    def work(pieces: list[tuple[int, int]]) -> None:
+        size = min(BLOCK, weights.size)
+        scratch, root = np.empty(size, weights.dtype), np.empty(size, weights.dtype)
+        for start, stop in pieces:
+            g, m, v = gradients[start:stop], first[start:stop], second[start:stop]
+            a, b = scratch[: stop - start], root[: stop - start]
+            m *= beta_1
+            np.multiply(g, 1 - beta_1, out=a)
+            m += a
+            v *= beta_2
+            np.multiply(g, g, out=a)
+            a *= 1 - beta_2
+            v += a
+            if largest is not None:
+                v = np.maximum(largest[start:stop], v, out=largest[start:stop])
+            np.sqrt(v, out=b)
+            b += epsilon
+            np.divide(m, b, out=a)
+            a *= step
+            weights[start:stop] -= a
+
+    run(work, blocks(weights.size, BLOCK), weights.size)
+
+
+def rmsprop(
+    weights: np.ndarray,
+    gradients: np.ndarray,
+    velocity: np.ndarray,
+    moment: np.ndarray | None,
+    average: np.ndarray | None,
+    rate: float,
+    rho: float,
+    momentum: float,
+    epsilon: float,
+) -> None:
+    """One step of RMSprop: w -= rate g / sqrt(velocity + epsilon). `moment` and `average` may be None."""
+
+    def work(pieces: list[tuple[int, int]]) -> None:
+        scratch = np.empty(min(BLOCK, weights.size), weights.dtype)
+        for start, stop in pieces:
+            w, g, v, a = weights[start:stop], gradients[start:stop], velocity[start:stop], scratch[: stop - start]
+            v *= rho
+            np.multiply(g, g, out=a)
+            a *= 1 - rho
+            v += a
+            if average is None:
+                np.add(v, epsilon, out=a)
+            else:
+                mean = average[start:stop]
+                mean *= rho
+                mean += (1 - rho) * g
+                np.subtract(v, mean * mean, out=a)
+                a += epsilon
+            np.sqrt(a, out=a)
+            np.divide(g, a, out=a)
+            a *= rate
+            if moment is not None:
+                m = moment[start:stop]
+                m *= momentum
+                m += a
+                a = m
+            w -= a
+
+    run(work, blocks(weights.size, BLOCK), weights.size)

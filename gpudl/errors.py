@@ -1,0 +1,64 @@
+"""The errors a person may see. Each says who, where and what arrived, what was expected, and the likely fix."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class GpudlError(Exception):
+    """Base of every error gpudl raises on purpose. `exit_code` is what the command line returns for it."""
+
+    exit_code = 1
+
+
+class UsageError(GpudlError, ValueError):
+    """An argument, an experiment file or a command line is wrong."""
+
+    exit_code = 2
+
+
+class ShapeError(UsageError):
+    """Arrays or layers do not fit each other."""
+
+
+class UnknownNameError(UsageError):
+    """A name that no registry, data set or file knows."""
+
+
+class PluginError(UsageError):
+    """A plugin cannot be imported, or breaks the rules of the hooks."""
+
+
+class DeviceError(UsageError):
+    """The asked-for device is not there, or arrays of two devices meet."""
+
+
+class DataError(GpudlError, ValueError):
+    """A data file is missing or damaged, or its numbers cannot be used."""
+
+    exit_code = 3
+
+
+class ModelFileError(GpudlError):
+    """A model file is damaged, or asks for something that is refused."""
+
+    exit_code = 4
+
+
+class TrainingError(GpudlError):
+    """Training started and failed: it diverged, or memory or disk ran out."""
+
+    exit_code = 5
+
+
+class Interrupted(GpudlError):
+    """The user stopped the training; what was learned is saved."""
+
+    exit_code = 75
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return `; did you mean "x"?` for the nearest known name, or an empty string."""
+    close = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.6)
+    return f'; did you mean "{close[0]}"?' if close else ""

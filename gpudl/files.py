@@ -1,0 +1,36 @@
+"""Writing files so that a crash or a full disk never costs the old one."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from pathlib import Path
+
+from gpudl.errors import TrainingError
+
+
+def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
+    """Write a file beside its place and move it there once it is whole on disk.
+
+    Raises: TrainingError where it cannot be written; a file that was there before stays as it was.
+    """
+    path = Path(path)
+    unfinished = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+            unfinished = file.name
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(unfinished, 0o644)
+        os.replace(unfinished, path)
+    except OSError as error:
+        if unfinished is not None:
+            Path(unfinished).unlink(missing_ok=True)
+        reason = "no space is left on the disk" if error.errno == errno.ENOSPC else error.strerror or str(error)
+        kept = "; the file that was there is unchanged" if path.exists() else ""
+        raise TrainingError(
+            f"{path}: cannot write {len(content):,} bytes: {reason}{kept}; free some space or choose another folder"
+        ) from None

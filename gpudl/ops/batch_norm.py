@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from typing import Any
+
+from gpudl.autograd import differentiable
+from gpudl.backend import Array, kernels
+from gpudl.errors import ShapeError
+from gpudl.shapes import shown
+
+
+@differentiable
+def batch_norm(
+    x: Array,
+    gamma: Array | None,
+    beta: Array | None,
+    moving_mean: Array,
+    moving_variance: Array,
+    *,
+    training: bool = False,
+    momentum: float = 0.99,
+    epsilon: float = 1e-3,
+    axis: int = -1,
+) -> tuple[Array, Any]:
+    """Normalize each channel: y = gamma (x - mean) / sqrt(variance + epsilon) + beta.
+
+    In training, mean and (biased) variance are those of the batch, and the moving ones follow in place:
+    moving = momentum * moving + (1 - momentum) * batch. Otherwise the moving ones are used.
+
+    Shapes: x (..., C, ...) with C at `axis`; gamma, beta (C,) or None; moving_mean, moving_variance (C,) -> y as x.
+    Gradient: for x, gamma and beta; through the batch's own statistics in training.
+    Raises: ShapeError where the sizes differ.
+    Source: Ioffe and Szegedy 2015, arXiv 1502.03167.
+    """
+    channels = x.shape[axis]
+    given = {"gamma": gamma, "beta": beta, "moving_mean": moving_mean, "moving_variance": moving_variance}
+    for name, weights in given.items():
+        if weights is not None and weights.shape != (channels,):
+            raise ShapeError(
+                f"{name} has shape {shown(weights.shape)}, but axis {axis} of the input of shape {shown(x.shape)} "
+                f"has {channels} channels"
+            )
+    twin = kernels("batch_norm", x)
+    last = x.swapaxes(axis, -1)
+    rows = last.reshape(-1, channels)
+    if training:
+        y, mean, variance = twin.forward(rows, gamma, beta, epsilon)
+        moving_mean *= momentum
+        moving_mean += (1 - momentum) * mean
+        moving_variance *= momentum
+        moving_variance += (1 - momentum) * variance
+    else:
+        mean, variance = moving_mean.copy(), moving_variance
+        y = twin.normalize(rows, mean, (variance + epsilon) ** -0.5, gamma, beta)
+    scale = (variance + epsilon) ** -0.5
+
+    def backward(dy: Array) -> tuple[Array | None, ...]:
+        gradient = dy.swapaxes(axis, -1).reshape(-1, channels)
+        dx, dgamma, dbeta = twin.backward(gradient, rows, mean, scale, gamma, training)
+        return dx.reshape(last.shape).swapaxes(axis, -1), dgamma, dbeta, None, None
+
+    return y.reshape(last.shape).swapaxes(axis, -1), backward

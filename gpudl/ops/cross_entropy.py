@@ -1,0 +1,161 @@
+"""Cross-entropies, fused with the softmax or sigmoid before them, and on probabilities.
+
+Labels and targets get no gradient. Probabilities are clipped to [1e-7, 1 - 1e-7], as in Keras.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gpudl.autograd import differentiable
+from gpudl.backend import Array, array_module
+from gpudl.errors import ShapeError
+from gpudl.ops.activations import softmax_values
+
+CLIP = 1e-7
+
+
+@differentiable
+def softmax_cross_entropy(logits: Array, targets: Array) -> tuple[Array, Any]:
+    """Cross-entropy of softmax(logits) with target probabilities: -sum targets * log softmax(logits).
+
+    Shapes: logits (..., K), targets (..., K) -> loss (...). Gradient: softmax(logits) * sum(targets) - targets.
+    """
+    xp = array_module(logits)
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    log_sum = xp.log(xp.exp(shifted).sum(axis=-1, keepdims=True))
+    total = targets.sum(axis=-1, keepdims=True)
+    loss = (log_sum * total)[..., 0] - (shifted * targets).sum(axis=-1)
+    return loss, (lambda dy: dy[..., None] * (xp.exp(shifted - log_sum) * total - targets), None)
+
+
+@differentiable
+def sparse_softmax_cross_entropy(logits: Array, labels: Array) -> tuple[Array, Any]:
+    """Cross-entropy of softmax(logits) with integer labels: -log softmax(logits)[label].
+
+    Shapes: logits (..., K), labels (...) of integers in [0, K) -> loss (...). Gradient: softmax(logits) - one_hot.
+    """
+    xp = array_module(logits)
+    flat = logits.reshape(-1, logits.shape[-1])
+    picks = (xp.arange(len(flat)), labels.reshape(-1))
+    shifted = flat - flat.max(axis=-1, keepdims=True)
+    log_sum = xp.log(xp.exp(shifted).sum(axis=-1))
+    loss = (log_sum - shifted[picks]).reshape(labels.shape)
+
+    def backward(dy: Array) -> Array:
+        dx = xp.exp(shifted - log_sum[:, None])
+        dx[picks] -= 1
+        dx *= dy.reshape(-1, 1)
+        return dx.reshape(logits.shape)
+
+    return loss, (backward, None)
+
+
+@differentiable
+def sigmoid_cross_entropy(logits: Array, targets: Array) -> tuple[Array, Any]:
+    """Cross-entropy of sigmoid(logits) with targets in [0, 1], elementwise: max(x, 0) - x t + log(1 + exp(-|x|)).
+
+    Shapes: logits, targets and loss alike. Gradient: sigmoid(logits) - targets.
+    """
+    xp = array_module(logits)
+    decay = xp.exp(-xp.abs(logits))
+    loss = xp.maximum(logits, 0) - logits * targets + xp.log1p(decay)
+
+    def backward(dy: Array) -> Array:
+        return dy * (xp.where(logits >= 0, 1 / (1 + decay), decay / (1 + decay)) - targets)
+
+    return loss, (backward, None)
+
+
+@differentiable
+def cross_entropy(probabilities: Array, targets: Array) -> tuple[Array, Any]:
+    """Cross-entropy of probabilities with target probabilities: -sum targets * log(p / sum p).
+
+    Shapes: probabilities (..., K), targets (..., K) -> loss (...). Gradient: 0 where the clip takes hold.
+    """
+    xp = array_module(probabilities)
+    total = probabilities.sum(axis=-1, keepdims=True)
+    share = probabilities / total
+    clipped = xp.clip(share, CLIP, 1 - CLIP)
+    loss = -(targets * xp.log(clipped)).sum(axis=-1)
+
+    def backward(dy: Array) -> Array:
+        dshare = -dy[..., None] * targets / clipped * (share == clipped)
+        return (dshare - (dshare * share).sum(axis=-1, keepdims=True)) / total
+
+    return loss, (backward, None)
+
+
+@differentiable
+def sparse_cross_entropy(probabilities: Array, labels: Array) -> tuple[Array, Any]:
+    """Cross-entropy of probabilities with integer labels: -log p[label].
+
+    Shapes: probabilities (..., K), labels (...) of integers in [0, K) -> loss (...). Gradient: 0 where clipped.
+    """
+    return _picked_loss(probabilities, labels, through_softmax=False)
+
+
+@differentiable
+def binary_cross_entropy(probabilities: Array, targets: Array) -> tuple[Array, Any]:
+    """Cross-entropy of probabilities with targets in [0, 1], elementwise: -t log p - (1 - t) log(1 - p).
+
+    Shapes: probabilities, targets and loss alike. Gradient: 0 where the clip takes hold.
+    """
+    xp = array_module(probabilities)
+    p = xp.clip(probabilities, CLIP, 1 - CLIP)
+    loss = -(targets * xp.log(p) + (1 - targets) * xp.log(1 - p))
+    return loss, (lambda dy: dy * (p - targets) / (p * (1 - p)) * (p == probabilities), None)
+
+
+@differentiable
+def sparse_cross_entropy_of_softmax(logits: Array, labels: Array, probabilities: Array) -> tuple[Array, Any]:
+    """-log p[label], with p = softmax(logits) at hand: the value of `sparse_cross_entropy`, the short gradient.
+
+    Shapes: logits and probabilities (..., K), labels (...) -> loss (...). Gradient: for the logits, p - one_hot.
+    """
+    return _picked_loss(probabilities, labels, through_softmax=True)
+
+
+@differentiable
+def cross_entropy_of_softmax(logits: Array, targets: Array, probabilities: Array) -> tuple[Array, Any]:
+    """-sum targets * log p, with p = softmax(logits) at hand: the value of `cross_entropy`, the short gradient.
+
+    Shapes: logits, targets and probabilities (..., K) -> loss (...). Gradient: for the logits, p sum(targets) - targets.
+    """
+    xp = array_module(logits)
+    loss = -(targets * xp.log(xp.clip(probabilities, CLIP, 1 - CLIP))).sum(axis=-1)
+    total = targets.sum(axis=-1, keepdims=True)
+    return loss, (lambda dy: dy[..., None] * (probabilities * total - targets), None, None)
+
+
+@differentiable
+def binary_cross_entropy_of_sigmoid(logits: Array, targets: Array, probabilities: Array) -> tuple[Array, Any]:
+    """The value of `binary_cross_entropy` for p = sigmoid(logits) at hand; gradient for the logits: p - targets."""
+    xp = array_module(logits)
+    p = xp.clip(probabilities, CLIP, 1 - CLIP)
+    loss = -(targets * xp.log(p) + (1 - targets) * xp.log(1 - p))
+    return loss, (lambda dy: dy * (probabilities - targets), None, None)
+
+
+def _picked_loss(probabilities: Array, labels: Array, through_softmax: bool) -> tuple[Array, Any]:
+    xp = array_module(probabilities)
+    if labels.shape != probabilities.shape[:-1]:
+        raise ShapeError(f"labels of shape {labels.shape} do not fit probabilities of shape {probabilities.shape}")
+    flat = probabilities.reshape(-1, probabilities.shape[-1])
+    picks = (xp.arange(len(flat)), labels.reshape(-1))
+    picked = flat[picks]
+    clipped = xp.clip(picked, CLIP, 1 - CLIP)
+    loss = -xp.log(clipped).reshape(labels.shape)
+
+    def through(dy: Array) -> Array:
+        dx = flat.copy()
+        dx[picks] -= 1
+        dx *= dy.reshape(-1, 1)
+        return dx.reshape(probabilities.shape)
+
+    def direct(dy: Array) -> Array:
+        dx = xp.zeros(flat.shape, flat.dtype)
+        dx[picks] = -dy.reshape(-1) / clipped * (picked == clipped)
+        return dx.reshape(probabilities.shape)
+
+    return loss, (through if through_softmax else direct, None, None)

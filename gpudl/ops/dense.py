@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+from gpudl.autograd import differentiable
+from gpudl.backend import Array
+from gpudl.errors import ShapeError
+from gpudl.shapes import shown
+
+
+@differentiable
+def dense(x: Array, kernel: Array, bias: Array | None = None) -> tuple[Array, object]:
+    """Weigh and add the last axis: y = x @ kernel + bias.
+
+    Shapes: x (..., I), kernel (I, O), bias (O,) -> y (..., O).
+    Gradient: dx = dy @ kernel^T, dkernel = x^T @ dy, dbias = sum of dy over all axes but the last.
+    Raises: ShapeError where x's last axis is not the kernel's first.
+    """
+    if x.shape[-1] != kernel.shape[0]:
+        raise ShapeError(
+            f"input of shape {shown((None, *x.shape[1:]))} has {x.shape[-1]} features, but the kernel of shape "
+            f"{shown(kernel.shape)} takes {kernel.shape[0]}"
+        )
+    y = x @ kernel
+    if bias is not None:
+        y += bias
+
+    def kernel_gradient(dy: Array) -> Array:
+        return x.reshape(-1, x.shape[-1]).T @ dy.reshape(-1, dy.shape[-1])
+
+    return y, (
+        lambda dy: dy @ kernel.T,
+        kernel_gradient,
+        lambda dy: dy.reshape(-1, dy.shape[-1]).sum(axis=0),
+    )

@@ -1,0 +1,32 @@
+"""Channels last inside: what arrives as channels first is transposed at the op's edge and back."""
+
+from __future__ import annotations
+
+from gpudl.backend import Array, Shape, array_module
+from gpudl.errors import UsageError
+
+
+def check_format(data_format: str) -> None:
+    """Raises: UsageError where `data_format` is neither of the two."""
+    if data_format not in ("channels_last", "channels_first"):
+        raise UsageError(f'data_format={data_format!r} is unknown; use "channels_last" or "channels_first"')
+
+
+def images_last(x: Array, data_format: str) -> Array:
+    """(N, C, H, W) as (N, H, W, C), contiguous; unchanged where channels are last already."""
+    check_format(data_format)
+    if data_format == "channels_first" and x.ndim == 4:
+        x = x.transpose(0, 2, 3, 1)
+    return x if x.flags.c_contiguous else array_module(x).ascontiguousarray(x)
+
+
+def images_first(y: Array, data_format: str) -> Array:
+    """(N, P, Q, K) back as the caller has it."""
+    return y.transpose(0, 3, 1, 2) if data_format == "channels_first" else y
+
+
+def spatial_last(shape: Shape, data_format: str) -> Shape:
+    """The shape (N, C, H, W) as (N, H, W, C)."""
+    check_format(data_format)
+    shape = tuple(shape)
+    return (shape[0], *shape[2:], shape[1]) if data_format == "channels_first" and len(shape) == 4 else shape

@@ -1,0 +1,213 @@
+"""Geometry of sliding windows: integers only, no arrays. What an op checks once, its kernels need not check again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from gpudl.errors import ShapeError
+
+Padding = str | int | Sequence[int | Sequence[int]]
+Pair = int | Sequence[int]
+
+
+def pair(value: Pair, name: str, minimum: int = 1) -> tuple[int, int]:
+    """Read a setting that is one integer or two: `3` and `(3, 3)` are the same."""
+    numbers = (value, value) if isinstance(value, int) else tuple(value)
+    if len(numbers) != 2 or not all(isinstance(n, int) and not isinstance(n, bool) and n >= minimum for n in numbers):
+        raise ShapeError(f"{name}={value!r} is not an integer or a pair of integers of at least {minimum}")
+    return numbers[0], numbers[1]
+
+
+def _amounts(padding: Padding) -> str | tuple[tuple[int, int], tuple[int, int]]:
+    """Read `padding`: "valid", "same", one integer, or (rows, columns), each an integer or (before, after)."""
+    if isinstance(padding, str):
+        if padding.lower() in ("valid", "same"):
+            return padding.lower()
+        raise ShapeError(f'padding={padding!r} is unknown; use "valid", "same" or numbers of rows and columns')
+    both = (padding, padding) if isinstance(padding, int) else tuple(padding)
+    if len(both) != 2:
+        raise ShapeError(f"padding={padding!r} needs two entries, for rows and columns")
+    return pair(both[0], "padding", 0), pair(both[1], "padding", 0)
+
+
+@dataclass(frozen=True, slots=True)
+class WindowAxis:
+    """One spatial axis of a sliding window. `out` windows start at `-before`, `stride` apart."""
+
+    size: int
+    window: int
+    stride: int
+    dilation: int
+    before: int
+    after: int
+    out: int
+
+    @property
+    def span(self) -> int:
+        """Input positions from the first to the last tap of one window."""
+        return (self.window - 1) * self.dilation + 1
+
+    def tap(self, offset: int) -> tuple[slice, slice]:
+        """Return (outputs, inputs): which windows have tap `offset` inside the input, and where it falls."""
+        start = offset * self.dilation - self.before
+        first = max(0, -(start // self.stride))
+        last = min(self.out, (self.size - 1 - start) // self.stride + 1)
+        last = max(first, last)
+        inputs = slice(start + first * self.stride, max(0, start + (last - 1) * self.stride + 1), self.stride)
+        return slice(first, last), inputs if last > first else slice(0, 0)
+
+    def counts(self) -> list[int]:
+        """For each window, how many of its taps fall on real input and not on padding."""
+        totals = [0] * self.out
+        for offset in range(self.window):
+            outputs, _ = self.tap(offset)
+            for i in range(outputs.start, outputs.stop):
+                totals[i] += 1
+        return totals
+
+    @classmethod
+    def of(cls, size: int, window: int, stride: int, dilation: int, padding: str | tuple[int, int]) -> WindowAxis:
+        span = (window - 1) * dilation + 1
+        if padding == "same":
+            out = -(-size // stride)
+            total = max(0, (out - 1) * stride + span - size)
+            before, after = total // 2, total - total // 2
+        else:
+            before, after = (0, 0) if isinstance(padding, str) else padding
+            out = (size + before + after - span) // stride + 1
+        return cls(size, window, stride, dilation, before, after, out)
+
+
+def _axes(size, window, strides, dilation, padding, what: str, shown: str) -> tuple[WindowAxis, WindowAxis]:
+    window, strides, dilation = pair(window, what), pair(strides, "strides"), pair(dilation, "dilation_rate")
+    amounts = _amounts(padding)
+    rows, columns = (
+        WindowAxis.of(size[i], window[i], strides[i], dilation[i], amounts if isinstance(amounts, str) else amounts[i])
+        for i in (0, 1)
+    )
+    if min(rows.out, columns.out) < 1:
+        dilated = "" if dilation == (1, 1) else f" (dilated to {rows.span}x{columns.span})"
+        raise ShapeError(
+            f"{what.split('_')[0]} {window[0]}x{window[1]}{dilated} does not fit into input {shown} "
+            f'with padding={padding!r}; use padding="same" or a smaller {what.split("_")[0]}'
+        )
+    return rows, columns
+
+
+def shown(shape: Sequence[int | None]) -> str:
+    """Write a shape for a message, with N for an open batch size: `(N, 28, 28, 1)`."""
+    return "(" + ", ".join("N" if n is None else str(n) for n in shape) + ("," if len(shape) == 1 else "") + ")"
+
+
+@dataclass(frozen=True, slots=True)
+class ConvGeometry:
+    """A 2-D convolution: x (N, H, W, C), kernel (R, S, C / groups, K), y (N, P, Q, K)."""
+
+    batch: int
+    channels: int
+    filters: int
+    groups: int
+    rows: WindowAxis
+    columns: WindowAxis
+
+    @property
+    def x_shape(self) -> tuple[int, int, int, int]:
+        return self.batch, self.rows.size, self.columns.size, self.channels
+
+    @property
+    def kernel_shape(self) -> tuple[int, int, int, int]:
+        return self.rows.window, self.columns.window, self.channels // self.groups, self.filters
+
+    @property
+    def y_shape(self) -> tuple[int, int, int, int]:
+        return self.batch, self.rows.out, self.columns.out, self.filters
+
+    @staticmethod
+    @lru_cache(maxsize=1024)
+    def of(
+        x_shape: tuple[int, ...],
+        kernel_shape: tuple[int, ...],
+        strides: Pair = 1,
+        padding: Padding = "valid",
+        dilation_rate: Pair = 1,
+        groups: int = 1,
+    ) -> ConvGeometry:
+        """Check that a kernel fits an input and work out everything the kernels need to know.
+
+        Raises: ShapeError, naming the mismatch and what would fit.
+        """
+        if len(x_shape) != 4:
+            raise ShapeError(f"input must have 4 axes, (batch, height, width, channels), but has shape {shown(x_shape)}")
+        if len(kernel_shape) != 4:
+            raise ShapeError(
+                "kernel must have 4 axes, (height, width, channels / groups, filters), "
+                f"but has shape {shown(kernel_shape)}"
+            )
+        channels, filters = x_shape[3], kernel_shape[3]
+        if groups < 1 or channels % groups or filters % groups:
+            raise ShapeError(
+                f"groups={groups} must divide the {channels} input channels and the {filters} filters; "
+                "use a common divisor of both"
+            )
+        if kernel_shape[2] * groups != channels:
+            raise ShapeError(
+                f"kernel of shape {shown(kernel_shape)} reads {kernel_shape[2] * groups} channels, "
+                f"but the input of shape {shown(x_shape)} has {channels}"
+            )
+        if max(pair(strides, "strides")) > 1 and max(pair(dilation_rate, "dilation_rate")) > 1:
+            raise ShapeError(
+                f"strides={strides!r} and dilation_rate={dilation_rate!r} cannot both be larger than 1; set one of them to 1"
+            )
+        rows, columns = _axes(
+            x_shape[1:3], kernel_shape[:2], strides, dilation_rate, padding, "kernel_size", shown((None, *x_shape[1:]))
+        )
+        return ConvGeometry(x_shape[0], channels, filters, groups, rows, columns)
+
+
+@dataclass(frozen=True, slots=True)
+class PoolGeometry:
+    """A 2-D pooling: x (N, H, W, C), y (N, P, Q, C)."""
+
+    batch: int
+    channels: int
+    rows: WindowAxis
+    columns: WindowAxis
+
+    @property
+    def x_shape(self) -> tuple[int, int, int, int]:
+        return self.batch, self.rows.size, self.columns.size, self.channels
+
+    @property
+    def y_shape(self) -> tuple[int, int, int, int]:
+        return self.batch, self.rows.out, self.columns.out, self.channels
+
+    @property
+    def area(self) -> int:
+        return self.rows.window * self.columns.window
+
+    @property
+    def tiles_exactly(self) -> bool:
+        """Whether every input element lies in exactly one window."""
+        return all(
+            axis.stride == axis.window and axis.before == 0 and axis.out * axis.window == axis.size
+            for axis in (self.rows, self.columns)
+        )
+
+    @staticmethod
+    @lru_cache(maxsize=1024)
+    def of(
+        x_shape: tuple[int, ...], pool_size: Pair, strides: Pair | None = None, padding: Padding = "valid"
+    ) -> PoolGeometry:
+        """Check that a window fits an input. `strides` defaults to `pool_size`. Raises: ShapeError."""
+        if len(x_shape) != 4:
+            raise ShapeError(f"input must have 4 axes, (batch, height, width, channels), but has shape {shown(x_shape)}")
+        strides = pool_size if strides is None else strides
+        rows, columns = _axes(
+            x_shape[1:3], pool_size, strides, 1, padding, "pool_size", shown((None, *x_shape[1:]))
+        )
+        for axis in (rows, columns):
+            if max(axis.before, axis.after) >= axis.window:
+                raise ShapeError(f"padding={padding!r} leaves windows of size {axis.window} that see only padding")
+        return PoolGeometry(x_shape[0], x_shape[3], rows, columns)
