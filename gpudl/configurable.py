@@ -24,6 +24,9 @@ class Configurable:
         self._arguments = (args, kwargs)
         return self
 
+    def __init__(self) -> None:
+        pass
+
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments, defaults included, in values JSON can hold."""
         signature = inspect.signature(type(self).__init__)

@@ -108,8 +108,9 @@ class Sequential(Model):
         return [triple for triple in triples if triple[0] in self.layers]
 
     @property
-    def input_shape_open(self) -> OpenShape | None:
-        return self._shapes[0] if self._shapes else None
+    def sample_shape(self) -> OpenShape | None:
+        """The shape of one sample, without the batch; None before the model is built."""
+        return self._shapes[0][1:] if self._shapes else None
 
     @property
     def output_shape(self) -> OpenShape:

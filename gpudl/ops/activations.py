@@ -36,6 +36,7 @@ def softmax_values(x: Array, axis: int = -1) -> Array:
     """exp(x) / sum exp(x) over `axis` of a plain array; the largest entry is taken off first, so nothing overflows."""
     xp = array_module(x)
     y = x - x.max(axis=axis, keepdims=True)
+    y = y if y.dtype.kind == "f" else y.astype("float32")
     xp.exp(y, out=y)
     y /= y.sum(axis=axis, keepdims=True)
     return y
@@ -53,5 +54,6 @@ def log_softmax(x: Array, *, axis: int = -1) -> tuple[Array, Any]:
     """Logarithm of the softmax, without ever forming it: x - log sum exp(x) over `axis`. Shapes: y as x."""
     xp = array_module(x)
     y = x - x.max(axis=axis, keepdims=True)
+    y = y if y.dtype.kind == "f" else y.astype("float32")
     y -= xp.log(xp.exp(y).sum(axis=axis, keepdims=True))
     return y, lambda dy: dy - xp.exp(y) * dy.sum(axis=axis, keepdims=True)

@@ -22,6 +22,7 @@ def softmax_cross_entropy(logits: Array, targets: Array) -> tuple[Array, Any]:
     Shapes: logits (..., K), targets (..., K) -> loss (...). Gradient: softmax(logits) * sum(targets) - targets.
     """
     xp = array_module(logits)
+    targets = targets.astype(logits.dtype, copy=False)
     shifted = logits - logits.max(axis=-1, keepdims=True)
     log_sum = xp.log(xp.exp(shifted).sum(axis=-1, keepdims=True))
     total = targets.sum(axis=-1, keepdims=True)
@@ -58,6 +59,7 @@ def sigmoid_cross_entropy(logits: Array, targets: Array) -> tuple[Array, Any]:
     Shapes: logits, targets and loss alike. Gradient: sigmoid(logits) - targets.
     """
     xp = array_module(logits)
+    targets = targets.astype(logits.dtype, copy=False)
     decay = xp.exp(-xp.abs(logits))
     loss = xp.maximum(logits, 0) - logits * targets + xp.log1p(decay)
 
@@ -74,6 +76,7 @@ def cross_entropy(probabilities: Array, targets: Array) -> tuple[Array, Any]:
     Shapes: probabilities (..., K), targets (..., K) -> loss (...). Gradient: 0 where the clip takes hold.
     """
     xp = array_module(probabilities)
+    targets = targets.astype(probabilities.dtype, copy=False)
     total = probabilities.sum(axis=-1, keepdims=True)
     share = probabilities / total
     clipped = xp.clip(share, CLIP, 1 - CLIP)
@@ -102,6 +105,7 @@ def binary_cross_entropy(probabilities: Array, targets: Array) -> tuple[Array, A
     Shapes: probabilities, targets and loss alike. Gradient: 0 where the clip takes hold.
     """
     xp = array_module(probabilities)
+    targets = targets.astype(probabilities.dtype, copy=False)
     p = xp.clip(probabilities, CLIP, 1 - CLIP)
     loss = -(targets * xp.log(p) + (1 - targets) * xp.log(1 - p))
     return loss, (lambda dy: dy * (p - targets) / (p * (1 - p)) * (p == probabilities), None)
@@ -123,6 +127,7 @@ def cross_entropy_of_softmax(logits: Array, targets: Array, probabilities: Array
     Shapes: logits, targets and probabilities (..., K) -> loss (...). Gradient: for the logits, p sum(targets) - targets.
     """
     xp = array_module(logits)
+    targets = targets.astype(logits.dtype, copy=False)
     loss = -(targets * xp.log(xp.clip(probabilities, CLIP, 1 - CLIP))).sum(axis=-1)
     total = targets.sum(axis=-1, keepdims=True)
     return loss, (lambda dy: dy[..., None] * (probabilities * total - targets), None, None)
@@ -132,6 +137,7 @@ def cross_entropy_of_softmax(logits: Array, targets: Array, probabilities: Array
 def binary_cross_entropy_of_sigmoid(logits: Array, targets: Array, probabilities: Array) -> tuple[Array, Any]:
     """The value of `binary_cross_entropy` for p = sigmoid(logits) at hand; gradient for the logits: p - targets."""
     xp = array_module(logits)
+    targets = targets.astype(logits.dtype, copy=False)
     p = xp.clip(probabilities, CLIP, 1 - CLIP)
     loss = -(targets * xp.log(p) + (1 - targets) * xp.log(1 - p))
     return loss, (lambda dy: dy * (probabilities - targets), None, None)

@@ -53,6 +53,7 @@ def average_pool2d(
     Raises: ShapeError where the window does not fit.
     """
     images = images_last(x, data_format)
+    images = images if images.dtype.kind == "f" else images.astype("float32")
     pool = PoolGeometry.of(images.shape, pool_size, strides, padding)
     twin = kernels("pool2d", images)
 

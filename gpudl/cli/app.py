@@ -1,0 +1,88 @@
+"""The Typer app: options common to all commands, and what a person sees when something goes wrong."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from gpudl.cli import data, plugins, train, use
+from gpudl.errors import GpudlError, Interrupted
+
+app = typer.Typer(
+    name="gpudl",
+    help="Train neural networks from one TOML file, on the CPU or the GPU.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"gpudl {version('gpudl')}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    strict_plugins: Annotated[
+        bool, typer.Option("--strict-plugins", help="Fail where a plugin cannot be imported, instead of skipping it.")
+    ] = False,
+) -> None:
+    """Options that stand before the command."""
+
+
+train.add_to(app)
+use.add_to(app)
+app.add_typer(plugins.app, name="plugins")
+app.add_typer(data.app, name="data")
+
+
+def add_plugin_commands(strict: bool) -> None:
+    """Add what plugins register through `register_commands`."""
+    from gpudl import registry
+    from gpudl.plugins import manager
+
+    manager.start(strict)
+    for name, function in registry.table("commands").items():
+        app.command(name.replace("_", "-"), rich_help_panel="Plugins")(function)
+
+
+def run(arguments: list[str]) -> int:
+    """Run the app on these arguments and return the exit code; errors become one message on stderr."""
+    debug = "--debug" in arguments
+    try:
+        add_plugin_commands("--strict-plugins" in arguments)
+        result: Any = app(args=arguments, standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except GpudlError as error:
+        if debug:
+            raise
+        color = typer.colors.YELLOW if isinstance(error, Interrupted) else typer.colors.RED
+        label = "interrupted" if isinstance(error, Interrupted) else "error"
+        typer.secho(f"{label}: ", fg=color, bold=True, nl=False, err=True)
+        typer.echo(str(error), err=True)
+        return error.exit_code
+    except typer.Exit as done:
+        return done.exit_code
+    except (typer.Abort, KeyboardInterrupt):
+        typer.echo("interrupted", err=True)
+        return 130
+    except Exception as error:
+        show = getattr(error, "show", None)
+        if show is not None and hasattr(error, "exit_code"):  # a mistake on the command line, which Typer words
+            show(file=sys.stderr)
+            return 2
+        if debug:
+            raise
+        typer.secho("error: ", fg=typer.colors.RED, bold=True, nl=False, err=True)
+        typer.echo(f"{type(error).__name__}: {error}\nThis is a bug in gpudl or a plugin; --debug shows where.", err=True)
+        return 1

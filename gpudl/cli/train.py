@@ -1,0 +1,55 @@
+"""`gpudl train`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+Plugins = Annotated[list[str] | None, typer.Option("--plugin", metavar="FILE", help="Load a plugin from a file.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    app.command()(train)
+
+
+def train(
+    file: Annotated[str, typer.Argument(help="The experiment, a TOML file; or the folder of an interrupted run.")],
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, as in --set optimizer.learning_rate=0.01."),
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="Change the number of epochs.")] = None,
+    device: Annotated[str | None, typer.Option(help='Where to train: "auto", "cpu" or "cuda".')] = None,
+    run_dir: Annotated[str | None, typer.Option(metavar="DIR", help="The run folder; default runs/NAME/TIME.")] = None,
+    plugin: Plugins = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the file, show the network, train nothing.")] = False,
+) -> None:
+    """Train the network of an experiment file, evaluate it and save it."""
+    from pathlib import Path
+
+    from gpudl.cli.plugins import load_files
+    from gpudl.errors import UsageError
+    from gpudl.experiment.experiment import read
+    from gpudl.experiment.run import load_data, resume, sample_shape
+    from gpudl.experiment.run import train as run
+
+    load_files(plugin)
+    if Path(file).is_dir():
+        changed = [name for name, value in (("--set", set_), ("--epochs", epochs), ("--run-dir", run_dir)) if value]
+        if changed:
+            raise UsageError(f"{changed[0]} cannot be changed for the run in {file}, which is already under way")
+        folder = resume(Path(file), typer.echo)
+    else:
+        experiment = read(file, set_ or [], epochs, device)
+        if dry_run:
+            shape = sample_shape(experiment)
+            model = experiment.model(sample_shape(experiment, load_data(experiment)) if shape is None else shape)
+            model.summary()
+            typer.echo(f"{file}: nothing is wrong; without --dry-run this network is trained")
+            return
+        folder = run(experiment, run_dir, typer.echo)
+    typer.echo(f"saved      {folder}")
+    typer.echo(f"next       gpudl summary {folder}")
+    typer.echo(f"           gpudl predict {folder} FILE.npy")

@@ -1,0 +1,59 @@
+"""Samples from files, for prediction."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+
+from gpudl.errors import DataError, ShapeError, did_you_mean
+from gpudl.files import write_atomically
+from gpudl.shapes import shown
+
+
+def read_samples(path: str, sample_shape: tuple[int | None, ...] | None) -> np.ndarray:
+    """Return the samples of a .npy file, or of the array x (or x_test, or the only one) of a .npz file.
+
+    One sample without a batch axis, and images without a channel axis, are taken as what they are.
+
+    Raises: DataError where the file is missing or damaged; ShapeError where the samples do not fit the model.
+    """
+    file = Path(path)
+    if not file.is_file():
+        near = did_you_mean(file.name, [p.name for p in file.parent.glob("*.np[yz]")] if file.parent.is_dir() else [])
+        raise DataError(f"{path}: there is no such file{near}")
+    try:
+        content = np.load(file, allow_pickle=False)
+        if isinstance(content, np.lib.npyio.NpzFile):
+            names = content.files
+            name = next((n for n in ("x", "x_test") if n in names), names[0] if len(names) == 1 else None)
+            if name is None:
+                raise DataError(f"{path}: holds {', '.join(names) or 'nothing'}; call the array of samples x")
+            content = content[name]
+    except DataError:
+        raise
+    except Exception as error:  # NumPy raises many kinds for damaged files
+        raise DataError(f"{path}: not a whole .npy or .npz file of numbers ({error})") from None
+    if content.dtype.kind not in "fiub":
+        raise DataError(f"{path}: holds values of type {content.dtype}, not numbers")
+    if content.dtype.kind == "f" and not np.isfinite(content).all():
+        raise DataError(f"{path}: holds NaN or infinite values")
+    if sample_shape is None:
+        return content
+    for shape in (content.shape[1:], (*content.shape[1:], 1)):
+        if shape == sample_shape:
+            return content.reshape(-1, *sample_shape)
+    if content.shape in (sample_shape, sample_shape[:-1] if sample_shape[-1:] == (1,) else sample_shape):
+        return content.reshape(1, *sample_shape)
+    raise ShapeError(
+        f"{path}: holds an array of shape {content.shape}, but the model takes samples of shape "
+        f"{shown(sample_shape)}, so an array of shape {shown((None, *sample_shape))}"
+    )
+
+
+def write_outputs(path: str, outputs: np.ndarray) -> None:
+    """Write outputs as a .npy file."""
+    content = io.BytesIO()
+    np.save(content, outputs)
+    write_atomically(path, content.getvalue())

@@ -1,0 +1,73 @@
+"""Which line of a TOML file a key stands on, for messages. The file has been parsed before, so its syntax is right."""
+
+from __future__ import annotations
+
+import re
+
+Path = tuple[str | int, ...]
+
+_HEADER = re.compile(r"^\s*(\[\[?)\s*([^\]]+?)\s*\]\]?")
+_KEY = re.compile(r"""^\s*((?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*'))*)\s*=""")
+
+
+def _parts(dotted: str) -> list[str]:
+    return [part.strip().strip("\"'") for part in re.findall(r"\"[^\"]*\"|'[^']*'|[^.\s]+", dotted)]
+
+
+def _open_ends(line: str) -> int:
+    """Brackets and braces a line opens and leaves open, strings and comments aside."""
+    bare = re.sub(r"\"(?:\\.|[^\"\\])*\"|'[^']*'", "", line).partition("#")[0]
+    return sum(bare.count(c) for c in "[{") - sum(bare.count(c) for c in "]}")
+
+
+def line_numbers(text: str) -> dict[Path, int]:
+    """Return the line, counted from 1, of every table and key; entries of arrays of tables are numbered from 0."""
+    lines: dict[Path, int] = {}
+    counts: dict[Path, int] = {}
+    table: Path = ()
+    depth = 0
+    quotes = ""
+    for number, line in enumerate(text.splitlines(), 1):
+        if quotes:
+            quotes = "" if quotes in line else quotes
+            continue
+        if depth > 0:
+            depth += _open_ends(line)
+            continue
+        if header := _HEADER.match(line):
+            table = ()
+            names = _parts(header[2])
+            for i, name in enumerate(names):
+                table = (*table, name)
+                if header[1] == "[[" and i == len(names) - 1:
+                    counts[table] = counts.get(table, -1) + 1
+                    lines.setdefault(table, number)
+                if table in counts:
+                    table = (*table, counts[table])
+            lines.setdefault(table, number)
+        elif key := _KEY.match(line):
+            path = table
+            for name in _parts(key[1]):
+                path = (*path, name)
+                lines.setdefault(path, number)
+            value = line[key.end() :]
+            for mark in ('"""', "'''"):
+                if value.count(mark) == 1:
+                    quotes = mark
+            depth = 0 if quotes else _open_ends(value)
+    return lines
+
+
+def nearest_line(lines: dict[Path, int], path: Path) -> int | None:
+    """Return the line of a key, or of the innermost table around it that the file has."""
+    while path and path not in lines:
+        path = path[:-1]
+    return lines.get(path)
+
+
+def dotted(path: Path) -> str:
+    """Write a key's path as a person would: `model.layers[0].filters`."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+    return text

@@ -1,0 +1,280 @@
+"""Running an experiment: data, model, training, evaluation, and the folder that keeps all of it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import platform
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tomli_w
+
+from gpudl import random
+from gpudl.backend import resolve_device
+from gpudl.batches import split_off
+from gpudl.callbacks import Callback, Logs, TerminateOnNaN
+from gpudl.datasets import Data
+from gpudl.errors import DataError, GpudlError, Interrupted, TrainingError, UsageError
+from gpudl.experiment.experiment import Experiment, read
+from gpudl.files import write_atomically
+from gpudl.models.saving import restore, save_model
+
+INTERRUPTED = Path("checkpoints") / "interrupted.safetensors"
+
+
+class RunFolder:
+    """The folder of one run: `experiment.toml`, `history.csv`, `metrics.json`, `model.safetensors`, `checkpoints/`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def new(cls, name: str, asked: str | None) -> RunFolder:
+        """Make the folder: the asked-for one, else runs/<name>/<time>. Raises: UsageError where it is not empty."""
+        if asked is None:
+            base = Path("runs") / name / datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+            path, count = base, 1
+            while path.exists():
+                count += 1
+                path = base.with_name(f"{base.name}_{count}")
+        else:
+            path = Path(asked)
+            if path.exists() and (not path.is_dir() or any(path.iterdir())):
+                holds = "another run" if (path / "experiment.toml").exists() else "other files"
+                raise UsageError(f"--run-dir {asked}: holds {holds}; choose a new folder, or move that one away")
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"{path}: the run folder cannot be made: {error.strerror}; use --run-dir") from None
+        return cls(path)
+
+    def write(self, name: str, text: str) -> None:
+        write_atomically(self.path / name, text.encode())
+
+
+class HistoryFile(Callback):
+    """Writes history.csv anew after every epoch, so that it is whole at any moment."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self.folder = folder
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        history = self.model.history
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["epoch", *history.history])
+        for i, number in enumerate(history.epoch):
+            row = [values[i] if i < len(values) else "" for values in history.history.values()]
+            writer.writerow([number + 1, *(f"{value:.6g}" if value != "" else "" for value in row)])
+        self.folder.write("history.csv", text.getvalue())
+
+
+class StopAtStep(Callback):
+    """Turns Ctrl-C into a stop at the next step boundary, where everything can be saved."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        if self.asked:
+            raise Interrupted("stopped")
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Within this context the first Ctrl-C asks, the second one interrupts at once."""
+
+        def ask(number: int, frame: Any) -> None:
+            if self.asked:
+                raise KeyboardInterrupt
+            self.asked = True
+
+        try:
+            before = signal.signal(signal.SIGINT, ask)
+        except ValueError:  # not the main thread: Ctrl-C does not come here
+            yield
+            return
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+
+def load_data(experiment: Experiment) -> Data:
+    """Load the data set and check that a validation part can be set aside."""
+    data = experiment.dataset().load()
+    share = experiment.values["data"]["validation_split"]
+    if len(data.x_train) == 0:
+        raise DataError("the data set has no training samples")
+    if share:
+        split_off(len(data.x_train), share)
+    return data
+
+
+def shuffled(data: Data, seed: int) -> Data:
+    """Put the training samples in a seeded order, so that the validation part is drawn from all of them."""
+    order = random.stream(seed, "validation split").permutation(len(data.x_train))
+    return Data(data.x_train[order], data.y_train[order], data.x_test, data.y_test, data.class_names)
+
+
+def sample_shape(experiment: Experiment, data: Data | None = None) -> tuple[int, ...] | None:
+    """Return the shape of one sample: from the data, else from what the data set says of itself."""
+    return experiment.dataset().sample_shape if data is None else data.x_train.shape[1:]
+
+
+def train(experiment: Experiment, run_dir: str | None, say: Any) -> Path:
+    """Train, evaluate and save a new run; return its folder. `say` prints a line for the user."""
+    device = resolve_device(experiment.values["run"]["device"])
+    random.set_random_seed(experiment.values["run"]["seed"])
+    shape = sample_shape(experiment)
+    if shape is not None:
+        experiment.model(shape)  # what does not fit is said before any data is read
+        random.set_random_seed(experiment.values["run"]["seed"])
+    experiment.callbacks()
+    data = load_data(experiment)
+    model = experiment.model(sample_shape(experiment, data))
+    folder = RunFolder.new(experiment.values["run"]["name"], run_dir)
+    folder.write("experiment.toml", resolved(experiment))
+    return _run(experiment, model, data, folder, device, None, say)
+
+
+def resume(path: Path, say: Any) -> Path:
+    """Continue the interrupted run of a folder. Raises: UsageError where there is nothing to continue."""
+    if not (path / INTERRUPTED).is_file():
+        ended = "it has ended" if (path / "metrics.json").exists() else f"it has no {INTERRUPTED}"
+        raise UsageError(f"{path}: there is no interrupted run to continue here: {ended}")
+    experiment = read(str(path / "experiment.toml"))
+    device = resolve_device(experiment.values["run"]["device"])
+    model, checkpoint = restore(path / INTERRUPTED)
+    return _run(experiment, model, load_data(experiment), RunFolder(path), device, checkpoint, say)
+
+
+def _run(
+    experiment: Experiment, model: Any, data: Data, folder: RunFolder, device: str, checkpoint: Any, say: Any
+) -> Path:
+    values = experiment.values
+    data = shuffled(data, values["run"]["seed"])
+    stop = StopAtStep()
+    callbacks = [*experiment.callbacks(), HistoryFile(folder), TerminateOnNaN(), stop]
+    began = time.perf_counter()
+    earlier = 0.0 if checkpoint is None else checkpoint["seconds"]
+    try:
+        with stop.listening():
+            history = model.fit(
+                data.x_train,
+                data.y_train,
+                batch_size=values["data"]["batch_size"],
+                epochs=values["training"]["epochs"],
+                callbacks=callbacks,
+                validation_split=values["data"]["validation_split"],
+                shuffle=values["data"]["shuffle"],
+                resume=checkpoint,
+            )
+    except Interrupted:
+        saved = {**model.training_checkpoint(callbacks), "seconds": earlier + time.perf_counter() - began}
+        save_model(model, folder.path / INTERRUPTED, saved)
+        raise Interrupted(
+            f"stopped in epoch {model.training_state.epoch + 1} after step {model.training_state.step}; "
+            f"all of it is saved; to go on:\n  gpudl train {folder.path}"
+        ) from None
+    except MemoryError:
+        raise TrainingError(
+            f"out of memory; lower data.batch_size (now {values['data']['batch_size']}) or the size of the layers"
+        ) from None
+    loss = history.history.get("loss", [0.0])[-1]
+    if not math.isfinite(loss):
+        raise TrainingError(
+            f"training diverged: the loss became {loss} in epoch {len(history.epoch)}; "
+            f"lower optimizer.learning_rate (now {model.optimizer.learning_rate:g})\n"
+            f"what was recorded is in {folder.path}"
+        )
+    seconds = earlier + time.perf_counter() - began
+    model.save(folder.path / "model.safetensors")
+    report = measures(model, history, data, seconds, device)
+    folder.write("metrics.json", json.dumps(report, indent=2) + "\n")
+    (folder.path / INTERRUPTED).unlink(missing_ok=True)
+    for part in ("validation", "test"):
+        if report[part]:
+            say(f"{part:<11}" + "  ".join(f"{name} {value:.4f}" for name, value in report[part].items()))
+    return folder.path
+
+
+def measures(model: Any, history: Any, data: Data, seconds: float, device: str) -> dict[str, Any]:
+    """Return what metrics.json holds: the last epoch's values, the test data's, and how they came about."""
+    last = {name: values[-1] for name, values in history.history.items()}
+    test = {}
+    if data.x_test is not None:
+        test = model.evaluate(data.x_test, data.y_test, batch_size=256, return_dict=True)
+    return {
+        "train": {name: value for name, value in last.items() if not name.startswith("val_")},
+        "validation": {name.removeprefix("val_"): v for name, v in last.items() if name.startswith("val_")},
+        "test": test,
+        "epochs": len(history.epoch),
+        "steps": model.training_state.step,
+        "seconds": round(seconds, 3),
+        "device": device,
+        "versions": {"gpudl": version("gpudl"), "numpy": np.__version__, "python": platform.python_version()},
+    }
+
+
+def resolved(experiment: Experiment) -> str:
+    """Return the experiment as TOML, every default written down."""
+    return f"# Resolved from {Path(experiment.source).name}: every default written down.\n\n" + tomli_w.dumps(
+        _without_none(experiment.values)
+    )
+
+
+def _without_none(value: Any) -> Any:
+    """TOML has no null: a setting that is None is left out, which means the same."""
+    if isinstance(value, dict):
+        return {name: _without_none(v) for name, v in value.items() if v is not None}
+    if isinstance(value, (list, tuple)):
+        return [_without_none(v) for v in value]
+    if callable(value) or isinstance(value, GpudlError):
+        raise UsageError(f"{value!r} cannot be written to experiment.toml")
+    return value
+
+
+def find_model(path: str) -> Path:
+    """Return the model file of a run folder, or the file itself."""
+    place = Path(path)
+    if place.is_dir():
+        model = place / "model.safetensors"
+        if not model.is_file() and (place / INTERRUPTED).is_file():
+            raise UsageError(f"{path}: this run was interrupted; finish it with: gpudl train {path}")
+        return model
+    return place
+
+
+def evaluate(path: str) -> dict[str, dict[str, float]]:
+    """Return loss and metrics of a saved run on its validation and test data."""
+    file = find_model(path)
+    model, _ = restore(file)
+    settings = file.parent / "experiment.toml"
+    if not settings.is_file():
+        raise UsageError(
+            f"{path}: no experiment.toml lies beside the model, so its data is unknown; give the run folder"
+        )
+    experiment = read(str(settings))
+    data = shuffled(load_data(experiment), experiment.values["run"]["seed"])
+    results = {}
+    share = experiment.values["data"]["validation_split"]
+    if share:
+        begin = split_off(len(data.x_train), share)
+        results["validation"] = model.evaluate(
+            data.x_train[begin:], data.y_train[begin:], batch_size=256, return_dict=True
+        )
+    if data.x_test is not None:
+        results["test"] = model.evaluate(data.x_test, data.y_test, batch_size=256, return_dict=True)
+    if not results:
+        raise UsageError(f"{path}: its data set has neither a test part nor a validation part to evaluate on")
+    return results
