@@ -228,7 +228,7 @@ class Tensor:
         return transpose(self, axes=order or None)
 
     @property
-    def T(self) -> Tensor:
+    def T(self) -> Tensor:  # noqa: N802  NumPy's name
         return transpose(self)
 
     def sum(self, axis: int | Shape | None = None, keepdims: bool = False) -> Tensor:

@@ -64,8 +64,7 @@ class Batches:
         for start in range(first * self.batch_size, self.samples, self.batch_size):
             where = slice(start, min(start + self.batch_size, self.samples))
             if order is None:
-                picks: slice | Array = where
-                yield Batch(self.x[picks], *(a if a is None else a[picks] for a in (self.y, self.weight)))
+                yield Batch(self.x[where], *(a if a is None else a[where] for a in (self.y, self.weight)))
             else:
                 picks = array_module(self.x).asarray(order[where])
                 yield Batch(

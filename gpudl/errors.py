@@ -52,7 +52,7 @@ class TrainingError(GpudlError):
     exit_code = 5
 
 
-class Interrupted(GpudlError):
+class Interrupted(GpudlError):  # noqa: N818  stopping is no error
     """The user stopped the training; what was learned is saved."""
 
     exit_code = 75

@@ -37,7 +37,9 @@ class Loss(Configurable):
         raise UsageError(f"{type(self).__name__} must define call(y_true, y_pred)")
 
     def __call__(self, y_true: Array, y_pred: Any, sample_weight: Array | None = None) -> Any:
-        y_true = y_true.data if isinstance(y_true, Tensor) else y_true if hasattr(y_true, "ndim") else np.asarray(y_true)
+        y_true = (
+            y_true.data if isinstance(y_true, Tensor) else y_true if hasattr(y_true, "ndim") else np.asarray(y_true)
+        )
         values = self.call(y_true, y_pred if isinstance(y_pred, Tensor) else Tensor(y_pred))
         if sample_weight is not None:
             weight = array_module(values.data).asarray(sample_weight, dtype=values.dtype)

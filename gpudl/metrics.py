@@ -25,11 +25,13 @@ class Metric(Configurable):
     def __new__(cls, *args: Any, **kwargs: Any) -> Metric:
         self = super().__new__(cls, *args, **kwargs)
         self.name = kwargs.get("name") or registry.snake_case(cls.__name__)
-        self._total: Any = 0.0
-        self._weight: Any = 0.0
+        self._total = 0.0
+        self._weight = 0.0
         return self
 
     name: str
+    _total: Any
+    _weight: Any
 
     def values(self, y_true: Array, y_pred: Array) -> Array:
         """Return one number per sample, shape (N,) or (N, ...)."""

@@ -28,12 +28,14 @@ class Optimizer(Configurable):
     def __new__(cls, *args: Any, **kwargs: Any) -> Optimizer:
         self = super().__new__(cls, *args, **kwargs)
         self.iterations = 0
-        self.parameters: list[Parameter] = []
+        self.parameters = []
         self._rate = 0.001
         return self
 
     iterations: int
     """Steps taken."""
+    parameters: list[Parameter]
+    """The weights trained, in the order of the flat buffers."""
 
     def update(self, weights: Array, gradients: Array, slots: Sequence[Array], rate: float) -> None:
         """Change flat `weights` and `slots` in place by one step. `iterations` counts the steps before this one."""
@@ -181,8 +183,9 @@ class Adam(Optimizer):
 
 
 class RMSprop(Optimizer):
-    """Steps scaled by a running mean of the gradient's square: v = rho v + (1 - rho) g^2, w -= rate g / sqrt(v + epsilon).
+    """Steps scaled by a running mean of the gradient's square.
 
+    v = rho v + (1 - rho) g^2, w -= rate g / sqrt(v + epsilon).
     With `centered` the running mean's own square is taken off v; with `momentum` the scaled steps are summed up.
     Source: Hinton 2012, lecture 6e of Neural Networks for Machine Learning.
     """

@@ -90,7 +90,7 @@ def resolve(kind: str, spec: Any) -> Any:
         if "type" not in settings:
             raise UsageError(f'{kind}: {spec!r} has no "type"')
         item = lookup(kind, settings.pop("type"))
-        return item.from_config(settings) if inspect.isclass(item) else item
+        return getattr(item, "from_config")(settings) if inspect.isclass(item) else item  # noqa: B009  any registered class
     return spec() if inspect.isclass(spec) else spec
 
 

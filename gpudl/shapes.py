@@ -139,7 +139,9 @@ class ConvGeometry:
         Raises: ShapeError, naming the mismatch and what would fit.
         """
         if len(x_shape) != 4:
-            raise ShapeError(f"input must have 4 axes, (batch, height, width, channels), but has shape {shown(x_shape)}")
+            raise ShapeError(
+                f"input must have 4 axes, (batch, height, width, channels), but has shape {shown(x_shape)}"
+            )
         if len(kernel_shape) != 4:
             raise ShapeError(
                 "kernel must have 4 axes, (height, width, channels / groups, filters), "
@@ -158,7 +160,8 @@ class ConvGeometry:
             )
         if max(pair(strides, "strides")) > 1 and max(pair(dilation_rate, "dilation_rate")) > 1:
             raise ShapeError(
-                f"strides={strides!r} and dilation_rate={dilation_rate!r} cannot both be larger than 1; set one of them to 1"
+                f"strides={strides!r} and dilation_rate={dilation_rate!r} cannot both be larger than 1; "
+                "set one of them to 1"
             )
         rows, columns = _axes(
             x_shape[1:3], kernel_shape[:2], strides, dilation_rate, padding, "kernel_size", shown((None, *x_shape[1:]))
@@ -202,11 +205,11 @@ class PoolGeometry:
     ) -> PoolGeometry:
         """Check that a window fits an input. `strides` defaults to `pool_size`. Raises: ShapeError."""
         if len(x_shape) != 4:
-            raise ShapeError(f"input must have 4 axes, (batch, height, width, channels), but has shape {shown(x_shape)}")
+            raise ShapeError(
+                f"input must have 4 axes, (batch, height, width, channels), but has shape {shown(x_shape)}"
+            )
         strides = pool_size if strides is None else strides
-        rows, columns = _axes(
-            x_shape[1:3], pool_size, strides, 1, padding, "pool_size", shown((None, *x_shape[1:]))
-        )
+        rows, columns = _axes(x_shape[1:3], pool_size, strides, 1, padding, "pool_size", shown((None, *x_shape[1:])))
         for axis in (rows, columns):
             if max(axis.before, axis.after) >= axis.window:
                 raise ShapeError(f"padding={padding!r} leaves windows of size {axis.window} that see only padding")

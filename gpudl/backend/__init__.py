@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from functools import lru_cache
+from functools import cache
 from types import ModuleType
 from typing import Any, TypeAlias
 
@@ -28,7 +28,9 @@ def library(*arrays: Array) -> str:
 
     Raises: DeviceError where both meet.
     """
-    found = {"cupy" if type(a).__module__.partition(".")[0] == "cupy" else "numpy" for a in arrays if hasattr(a, "ndim")}
+    found = {
+        "cupy" if type(a).__module__.partition(".")[0] == "cupy" else "numpy" for a in arrays if hasattr(a, "ndim")
+    }
     if len(found) > 1:
         kinds = ", ".join(f"{type(a).__module__.partition('.')[0]} {getattr(a, 'shape', '')}" for a in arrays)
         raise DeviceError(f"arrays of two libraries in one call: {kinds}; move one with cupy.asarray or cupy.asnumpy")
@@ -40,7 +42,7 @@ def array_module(*arrays: Array) -> Any:
     return np if library(*arrays) == "numpy" else importlib.import_module("cupy")
 
 
-@lru_cache(maxsize=None)
+@cache
 def _kernel_module(stem: str, name: str) -> ModuleType:
     if importlib.util.find_spec(f"gpudl.backend.{name}") is None:
         raise DeviceError(f"this version of gpudl has no {name} kernels for {stem}; use NumPy arrays")
@@ -59,7 +61,7 @@ def resolve_device(device: str) -> str:
     if device not in ("auto", "cpu", "cuda"):
         raise DeviceError(f'device "{device}" is unknown; use "auto", "cpu" or "cuda"')
     if device == "cuda":
-        raise DeviceError('this version of gpudl has no CUDA kernels; use --device cpu, or leave --device out')
+        raise DeviceError("this version of gpudl has no CUDA kernels; use --device cpu, or leave --device out")
     return "cpu"
 
 

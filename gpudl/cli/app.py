@@ -31,7 +31,9 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def common(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
     strict_plugins: Annotated[
         bool, typer.Option("--strict-plugins", help="Fail where a plugin cannot be imported, instead of skipping it.")
@@ -84,5 +86,7 @@ def run(arguments: list[str]) -> int:
         if debug:
             raise
         typer.secho("error: ", fg=typer.colors.RED, bold=True, nl=False, err=True)
-        typer.echo(f"{type(error).__name__}: {error}\nThis is a bug in gpudl or a plugin; --debug shows where.", err=True)
+        typer.echo(
+            f"{type(error).__name__}: {error}\nThis is a bug in gpudl or a plugin; --debug shows where.", err=True
+        )
         return 1

@@ -24,7 +24,9 @@ def train(
     device: Annotated[str | None, typer.Option(help='Where to train: "auto", "cpu" or "cuda".')] = None,
     run_dir: Annotated[str | None, typer.Option(metavar="DIR", help="The run folder; default runs/NAME/TIME.")] = None,
     plugin: Plugins = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the file, show the network, train nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check the file, show the network, train nothing.")
+    ] = False,
 ) -> None:
     """Train the network of an experiment file, evaluate it and save it."""
     from pathlib import Path

@@ -97,7 +97,7 @@ def read(path: str, overrides: Sequence[str] = (), epochs: int | None = None, de
 def _override(values: dict[str, Any], override: str, problems: Problems) -> None:
     key, equals, written = override.partition("=")
     if not equals or not key.strip():
-        raise UsageError(f'--set {override}: expected key=value, as in --set training.epochs=3')
+        raise UsageError(f"--set {override}: expected key=value, as in --set training.epochs=3")
     try:
         value = tomllib.loads(f"value = {written}")["value"]
     except tomllib.TOMLDecodeError:
@@ -200,7 +200,9 @@ def _check_model(table: dict[str, Any], problems: Problems) -> dict[str, Any]:
         problems.add(("model",), "needs layers: one [[model.layers]] for each")
         return {"layers": []}
     checked: dict[str, Any] = {"name": table.get("name", "model")}
-    checked["layers"] = [check_block("layers", layer, ("model", "layers", i), problems) for i, layer in enumerate(layers)]
+    checked["layers"] = [
+        check_block("layers", layer, ("model", "layers", i), problems) for i, layer in enumerate(layers)
+    ]
     names: dict[str, int] = {}
     for i, layer in enumerate(layers):
         called = layer.get("name") if isinstance(layer, dict) else None

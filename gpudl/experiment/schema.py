@@ -10,7 +10,7 @@ import inspect
 import types
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, Strict, create_model
@@ -88,9 +88,9 @@ def _strict(annotation: Any) -> Any:
     origin, items = get_origin(annotation), get_args(annotation)
     if origin in (Union, types.UnionType):
         kept = [_strict(member) for member in items if not _is_block(member)]
-        return Union[tuple(kept)] if kept else Any
+        return Union[tuple(kept)] if kept else Any  # noqa: UP007  built at run time
     if origin in (tuple, list, dict):
-        return origin[tuple(item if item is Ellipsis else _strict(item) for item in items)]
+        return origin.__class_getitem__(tuple(item if item is Ellipsis else _strict(item) for item in items))
     return Any if _is_block(annotation) else annotation
 
 
@@ -114,7 +114,7 @@ def _of_parameters(function: Any, skip_first: bool) -> list[Setting]:
     return settings
 
 
-@lru_cache(maxsize=None)
+@cache
 def settings_of(item: Any) -> tuple[Setting, ...]:
     """Return the settings of a class (its constructor's parameters) or of a plain function that has none."""
     return tuple(_of_parameters(item.__init__, skip_first=True)) if inspect.isclass(item) else ()
@@ -129,6 +129,4 @@ def model_of(name: str, settings: tuple[Setting, ...]) -> type[BaseModel]:
         if default is None and setting.kind is None:
             annotation = Union[annotation, None]  # noqa: UP007  built at run time
         fields[f"setting_{setting.name}"] = (annotation, Field(default, alias=setting.name))
-    return create_model(
-        name, __config__=ConfigDict(extra="forbid", arbitrary_types_allowed=True), **fields
-    )
+    return create_model(name, __config__=ConfigDict(extra="forbid", arbitrary_types_allowed=True), **fields)

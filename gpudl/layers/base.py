@@ -64,6 +64,8 @@ class Layer(Configurable):
     built: bool
     dtype: str
     input_shape: tuple[int, ...] | None
+    _own_weights: list[Parameter]
+    _own_state: list[Parameter]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         self = super().__new__(cls, *args, **kwargs)
@@ -72,8 +74,8 @@ class Layer(Configurable):
         self.dtype = "float32"
         self.input_shape = None
         self._trainable = True
-        self._own_weights: list[Parameter] = []
-        self._own_state: list[Parameter] = []
+        self._own_weights = []
+        self._own_state = []
         self._name_itself(kwargs.get("name"))
         return self
 
@@ -101,9 +103,7 @@ class Layer(Configurable):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         parameters = inspect.signature(cls.call).parameters
-        cls._takes_training = "training" in parameters or any(
-            p.kind is p.VAR_KEYWORD for p in parameters.values()
-        )
+        cls._takes_training = "training" in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
 
     _takes_training = False
 
@@ -112,8 +112,8 @@ class Layer(Configurable):
     def build(self, input_shape: OpenShape) -> None:
         """Make the weights with `add_weight`. `input_shape` starts with None, the batch."""
 
-    def call(self, x: Any, training: bool = False) -> Any:
-        """Compute the layer's output."""
+    def call(self, *inputs: Any, **settings: Any) -> Any:
+        """Compute the layer's output; a subclass defines `call(x)`, or `call(x, training)` to know the phase."""
         raise UsageError(f"{type(self).__name__} must define call(x)")
 
     def compute_output_shape(self, input_shape: OpenShape) -> OpenShape:
@@ -261,4 +261,3 @@ def need_axes(input_shape: OpenShape, axes: int, meaning: str) -> None:
     """Raises: ShapeError where an input has not that many axes, batch included."""
     if len(input_shape) != axes:
         raise ShapeError(f"input must have {axes} axes, {meaning}, but has shape {shown(input_shape)}")
-

@@ -30,13 +30,11 @@ class _Pooling2D(Layer):
         check_format(self.data_format)
 
     def _pool(self, op: Any, x: Any) -> Any:
-        return op(
-            x, pool_size=self.pool_size, strides=self.strides, padding=self.padding, data_format=self.data_format
-        )
+        return op(x, pool_size=self.pool_size, strides=self.strides, padding=self.padding, data_format=self.data_format)
 
 
 class MaxPooling2D(_Pooling2D):
-    """Keep the largest value of each window. Shapes: (N, H, W, C) -> (N, P, Q, C). `strides` defaults to `pool_size`."""
+    """Keep the largest value of each window. Shapes: (N, H, W, C) -> (N, P, Q, C). `strides` defaults to the window."""
 
     def call(self, x: Any) -> Any:
         return self._pool(ops.max_pool2d, x)

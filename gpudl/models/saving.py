@@ -63,9 +63,7 @@ def _compiled(model: Model) -> dict[str, Any] | None:
         return {
             "optimizer": registry.describe("optimizers", model.optimizer),
             "loss": registry.describe("losses", model.loss),
-            "metrics": [
-                {**_with_type("metrics", metric), "called": metric.name} for metric in model.metrics
-            ],
+            "metrics": [{**_with_type("metrics", metric), "called": metric.name} for metric in model.metrics],
         }
     except UsageError:
         return None

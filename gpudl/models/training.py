@@ -10,6 +10,7 @@ from typing import Any
 from gpudl import random
 from gpudl.autograd import Tensor, no_grad
 from gpudl.backend import to_numpy
+from gpudl.backend.numpy.workers import single_threaded_blas
 from gpudl.batches import Batch, Batches
 from gpudl.callbacks import CallbackList, Progress
 
@@ -102,10 +103,11 @@ def loss_of(model: Any, batch: Batch, training: bool) -> tuple[Tensor, Any]:
 
 def train_step(model: Any, batch: Batch, logs: RunningLogs) -> None:
     """Take one step: forward, loss, gradients, update, metrics."""
-    loss, y_pred = loss_of(model, batch, training=True)
-    value = loss.data
-    loss.backward()
-    model.optimizer.apply(model.step_weights)
+    with single_threaded_blas:  # once around the step: inside, the ops' own contexts then cost nothing
+        loss, y_pred = loss_of(model, batch, training=True)
+        value = loss.data
+        loss.backward()
+        model.optimizer.apply(model.step_weights)
     logs.add(value, len(batch.x))
     for metric in model.metrics:
         metric.update_state(batch.y, y_pred)

@@ -23,7 +23,9 @@ def conv2d(
     groups: int = 1,
     data_format: str = "channels_last",
 ) -> tuple[Array, Any]:
-    """Slide a kernel over images: y[n,p,q,k] = bias[k] + sum over r,s,c of x[n, p*stride+r, q*stride+s, c] kernel[r,s,c,k].
+    """Slide a kernel over images.
+
+    y[n, p, q, k] = bias[k] + sum over r, s, c of x[n, p * stride + r, q * stride + s, c] * kernel[r, s, c, k].
 
     As everywhere in deep learning the kernel is not turned round (it is a cross-correlation).
 
@@ -49,7 +51,7 @@ def conv2d(
         return twin.kernel_gradient(images, images_last(dy, data_format), conv)
 
     def bias_gradient(dy: Array) -> Array:
-        return images_last(dy, data_format).reshape(-1, conv.filters).sum(axis=0)
+        return kernels("dense", dy).column_sums(images_last(dy, data_format).reshape(-1, conv.filters))
 
     return images_first(y, data_format), (input_gradient, kernel_gradient, bias_gradient)
 

@@ -10,7 +10,6 @@ from typing import Any
 from gpudl.autograd import differentiable
 from gpudl.backend import Array, array_module
 from gpudl.errors import ShapeError
-from gpudl.ops.activations import softmax_values
 
 CLIP = 1e-7
 
@@ -124,7 +123,8 @@ def sparse_cross_entropy_of_softmax(logits: Array, labels: Array, probabilities:
 def cross_entropy_of_softmax(logits: Array, targets: Array, probabilities: Array) -> tuple[Array, Any]:
     """-sum targets * log p, with p = softmax(logits) at hand: the value of `cross_entropy`, the short gradient.
 
-    Shapes: logits, targets and probabilities (..., K) -> loss (...). Gradient: for the logits, p sum(targets) - targets.
+    Shapes: logits, targets and probabilities (..., K) -> loss (...).
+    Gradient: for the logits, p sum(targets) - targets.
     """
     xp = array_module(logits)
     targets = targets.astype(logits.dtype, copy=False)

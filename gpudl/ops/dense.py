@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from gpudl.autograd import differentiable
-from gpudl.backend import Array
+from gpudl.backend import Array, kernels
 from gpudl.errors import ShapeError
 from gpudl.shapes import shown
 
@@ -19,15 +19,13 @@ def dense(x: Array, kernel: Array, bias: Array | None = None) -> tuple[Array, ob
             f"input of shape {shown((None, *x.shape[1:]))} has {x.shape[-1]} features, but the kernel of shape "
             f"{shown(kernel.shape)} takes {kernel.shape[0]}"
         )
-    y = x @ kernel
+    twin = kernels("dense", x, kernel)
+    rows = x.reshape(-1, x.shape[-1])
+    y = twin.product(rows, kernel)
     if bias is not None:
         y += bias
-
-    def kernel_gradient(dy: Array) -> Array:
-        return x.reshape(-1, x.shape[-1]).T @ dy.reshape(-1, dy.shape[-1])
-
-    return y, (
-        lambda dy: dy @ kernel.T,
-        kernel_gradient,
-        lambda dy: dy.reshape(-1, dy.shape[-1]).sum(axis=0),
+    return y.reshape(*x.shape[:-1], y.shape[-1]), (
+        lambda dy: twin.product(dy.reshape(-1, dy.shape[-1]), kernel.T).reshape(x.shape),
+        lambda dy: twin.product(rows.T, dy.reshape(-1, dy.shape[-1])),
+        lambda dy: twin.column_sums(dy.reshape(-1, dy.shape[-1])),
     )

@@ -93,11 +93,10 @@ class Manager:
     def _add(self, module: ModuleType, plugin: Plugin) -> None:
         hooks = [f"register_{kind}" for kind in hookspecs.KINDS]
         for name in vars(module):
-            if name.startswith("register_") and name not in hooks and callable(getattr(module, name)):
-                if hasattr(getattr(module, name), f"{GROUP}_impl"):
-                    raise PluginError(
-                        f'plugin "{plugin.name}" implements {name}, which is no hook{did_you_mean(name, hooks)}'
-                    )
+            if name not in hooks and hasattr(getattr(module, name), f"{GROUP}_impl"):
+                raise PluginError(
+                    f'plugin "{plugin.name}" implements {name}, which is no hook{did_you_mean(name, hooks)}'
+                )
         try:
             self._pluggy.register(module, plugin.name)
             self._pluggy.check_pending()

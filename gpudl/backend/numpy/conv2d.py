@@ -12,6 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
+from gpudl.backend.numpy.dense import product
 from gpudl.backend.numpy.workers import blocks, run
 from gpudl.shapes import ConvGeometry, WindowAxis
 
@@ -88,12 +89,12 @@ def _size(conv: ConvGeometry) -> int:
 
 def forward(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None, conv: ConvGeometry) -> np.ndarray:
     """x (N, H, W, C), kernel (R, S, C / groups, K), bias (K,) or None -> y (N, P, Q, K)."""
-    y = np.empty(conv.y_shape, x.dtype)
     if _is_pointwise(conv):
-        np.matmul(x, kernel[0, 0], out=y)
+        y = product(x.reshape(-1, conv.channels), kernel[0, 0]).reshape(conv.y_shape)
         if bias is not None:
             y += bias
         return y
+    y = np.empty(conv.y_shape, x.dtype)
     matrices = _grouped(kernel, conv.groups)
     images = _images_per_block(conv)
 
@@ -120,9 +121,7 @@ def _turned(conv: ConvGeometry) -> ConvGeometry:
     def axis(a: WindowAxis) -> WindowAxis:
         return WindowAxis(a.out, a.window, 1, a.dilation, a.span - 1 - a.before, a.size - a.out + a.before, a.size)
 
-    return ConvGeometry(
-        conv.batch, conv.filters, conv.channels, conv.groups, axis(conv.rows), axis(conv.columns)
-    )
+    return ConvGeometry(conv.batch, conv.filters, conv.channels, conv.groups, axis(conv.rows), axis(conv.columns))
 
 
 def input_gradient(dy: np.ndarray, kernel: np.ndarray, conv: ConvGeometry) -> np.ndarray:
@@ -150,8 +149,8 @@ def input_gradient(dy: np.ndarray, kernel: np.ndarray, conv: ConvGeometry) -> np
                     out_columns, in_columns = conv.columns.tap(s)
                     if out_rows.stop == out_rows.start or out_columns.stop == out_columns.start:
                         continue
-                    product = np.matmul(gradient, matrices[r, s])  # (groups, rows, C / groups)
-                    part = product.transpose(1, 0, 2).reshape(
+                    by_group = np.matmul(gradient, matrices[r, s])  # (groups, rows, C / groups)
+                    part = by_group.transpose(1, 0, 2).reshape(
                         stop - start, conv.rows.out, conv.columns.out, conv.channels
                     )
                     dx[start:stop, in_rows, in_columns] += part[:, out_rows, out_columns]
@@ -165,8 +164,7 @@ def kernel_gradient(x: np.ndarray, dy: np.ndarray, conv: ConvGeometry) -> np.nda
     """x (N, H, W, C), dy (N, P, Q, K) -> dkernel (R, S, C / groups, K). Blocks are summed in a fixed order."""
     groups, filters = conv.groups, conv.filters // conv.groups
     if _is_pointwise(conv):
-        product = np.matmul(x.reshape(-1, conv.channels).T, dy.reshape(-1, conv.filters))
-        return product.reshape(conv.kernel_shape)
+        return product(x.reshape(-1, conv.channels).T, dy.reshape(-1, conv.filters)).reshape(conv.kernel_shape)
     images = _images_per_block(conv)
     # The batch is cut into runs of blocks, the same whatever the number of threads; a run adds up its own sum.
     spans = blocks(conv.batch, max(images, -(-conv.batch // SUMS)))
@@ -175,17 +173,17 @@ def kernel_gradient(x: np.ndarray, dy: np.ndarray, conv: ConvGeometry) -> np.nda
 
     def work(pieces: list[tuple[int, int]]) -> None:
         patches = _Patches(conv, min(images, conv.batch), x.dtype)
-        product = np.empty(sums.shape[1:], x.dtype)
+        part = np.empty(sums.shape[1:], x.dtype)
         for start, stop in pieces:
             total = sums[start // (spans[0][1] - spans[0][0])]
             for first, last in blocks(stop - start, images):
                 a, b = start + first, start + last
                 gradient = dy[a:b].reshape(-1, groups, filters).transpose(1, 0, 2)
                 if groups == 1:
-                    np.matmul(patches.of(x[a:b])[0].T, gradient[0], out=product[0])
+                    np.matmul(patches.of(x[a:b])[0].T, gradient[0], out=part[0])
                 else:
-                    np.matmul(patches.of(x[a:b]).transpose(0, 2, 1), gradient, out=product)
-                total += product
+                    np.matmul(patches.of(x[a:b]).transpose(0, 2, 1), gradient, out=part)
+                total += part
 
     run(work, spans, _size(conv))
     total = sums[0] if len(spans) == 1 else sums.sum(axis=0)

@@ -1,65 +1,151 @@
 """Work on a batch, split over the cores.
 
-NumPy's loops release the interpreter lock, so plain threads do. The batch is cut into the same blocks whatever the
-number of threads, and each block is written or summed in its own place: results do not depend on the threads.
-BLAS runs single-threaded inside the blocks (two pools of threads on the same cores would only get in each other's
-way); setting that costs some 6 microseconds, so small work goes the short way.
+NumPy's loops and products release the interpreter lock, so plain threads do. The work is cut into the same pieces
+whatever the number of threads, and each piece is written or summed in its own place: results do not depend on it.
+
+BLAS runs single-threaded meanwhile. Its own threads wait by spinning, so on a machine that has anything else to do
+they cost up to twenty times what they save; and two pools on the same cores get in each other's way.
 """
 
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from functools import cache
+from itertools import pairwise
+from queue import SimpleQueue
+from typing import Any, TypeAlias
 
 from threadpoolctl import ThreadpoolController
 
+from gpudl.errors import UsageError
+
+Piece: TypeAlias = tuple[int, int]
+Work: TypeAlias = Callable[[list[Piece]], None]
+
 SMALL = 1 << 16
-"""Elements below which starting threads costs more than it saves (about 20 microseconds)."""
+"""Elements below which waking a thread costs more than it saves (some 25 microseconds, measured)."""
 
 
 def thread_count() -> int:
     """Threads to use: `GPUDL_NUM_THREADS`, else the cores this process may run on."""
-    asked = os.environ.get("GPUDL_NUM_THREADS", "")
-    return max(1, int(asked)) if asked.isdigit() else len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    asked = os.environ.get("GPUDL_NUM_THREADS")
+    if asked is not None:
+        if not asked.isdigit() or int(asked) < 1:
+            raise UsageError(f"GPUDL_NUM_THREADS={asked} must be an integer of at least 1")
+        return int(asked)
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
-@cache
-def _pool() -> tuple[ThreadPoolExecutor | None, int, ThreadpoolController]:
-    count = thread_count()
-    executor = ThreadPoolExecutor(count - 1, "gpudl") if count > 1 else None
-    return executor, count, ThreadpoolController()
+class _SingleThreadedBlas:
+    """Context in which BLAS uses one thread; contexts nest, and only the outermost costs anything."""
+
+    def __init__(self) -> None:
+        self._depth = 0
+        self._lock = threading.Lock()
+        self._libraries: list[Any] | None = None
+        self._before: list[int] = []
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._depth += 1
+            if self._depth > 1:
+                return
+            if self._libraries is None:
+                self._libraries = ThreadpoolController().select(user_api="blas").lib_controllers
+            self._before = [library.num_threads or 1 for library in self._libraries]
+            for library in self._libraries:
+                library.set_num_threads(1)
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._depth -= 1
+            if self._depth == 0:
+                for library, count in zip(self._libraries or [], self._before, strict=True):
+                    library.set_num_threads(count)
 
 
-def blocks(total: int, size: int) -> list[tuple[int, int]]:
+single_threaded_blas = _SingleThreadedBlas()
+
+
+class _Pool:
+    """Threads that wait for work, one queue each: a queue of the standard library wakes faster than a Future."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self._queues: list[SimpleQueue[Any]] = [SimpleQueue() for _ in range(count - 1)]
+        for queue in self._queues:
+            threading.Thread(target=_serve, args=(queue,), name="gpudl", daemon=True).start()
+
+    def run(self, work: Work, shares: list[list[Piece]]) -> None:
+        """Call `work` on every share, the last one on this thread; raise what any of them raised."""
+        done: SimpleQueue[BaseException | None] = SimpleQueue()
+        for queue, share in zip(self._queues, shares[:-1], strict=False):
+            queue.put((work, share, done))
+        error: BaseException | None = None
+        try:
+            work(shares[-1])
+        except BaseException as own:
+            error = own
+        for _ in shares[:-1]:
+            error = done.get() or error
+        if error is not None:
+            raise error
+
+
+class _Place(threading.local):
+    is_worker = False
+
+
+_place = _Place()
+_pool: _Pool | None = None
+
+
+def _serve(queue: SimpleQueue[Any]) -> None:
+    _place.is_worker = True
+    while True:
+        work, share, done = queue.get()
+        try:
+            work(share)
+        except BaseException as error:
+            done.put(error)
+        else:
+            done.put(None)
+        del work, share
+
+
+def reset() -> None:
+    """Make a new pool at the next use: after a fork, which leaves threads behind, or for another thread count."""
+    global _pool
+    _pool = None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=reset)
+
+
+def blocks(total: int, size: int) -> list[Piece]:
     """Cut range(total) into [start, stop) of at most `size`."""
     size = max(1, size)
     return [(start, min(start + size, total)) for start in range(0, total, size)]
 
 
-def run(work: Callable[[list[tuple[int, int]]], None], pieces: list[tuple[int, int]], elements: int) -> None:
-    """Call `work` with a share of the pieces on each thread; the caller's thread takes the last share.
+def run(work: Work, pieces: list[Piece], elements: int) -> None:
+    """Call `work` with a share of the pieces on each thread; the caller's thread takes one of them.
 
-    `elements` is the size of the whole work, by which small work stays on one thread.
+    `elements` is the size of the whole work, by which small work stays on the caller's thread.
     """
-    if elements < SMALL or len(pieces) < 2:
+    global _pool
+    if elements >= SMALL and len(pieces) > 1 and not _place.is_worker:
+        if _pool is None:
+            _pool = _Pool(thread_count())
+        count = min(_pool.count, len(pieces))
+        if count > 1:
+            with single_threaded_blas:
+                bounds = [len(pieces) * i // count for i in range(count + 1)]
+                _pool.run(work, [pieces[a:b] for a, b in pairwise(bounds)])
+            return
+    with single_threaded_blas:
         work(pieces)
-        return
-    executor, count, controller = _pool()
-    if executor is None:
-        work(pieces)
-        return
-    count = min(count, len(pieces))
-    bounds = [len(pieces) * i // count for i in range(count + 1)]
-    with controller.limit(limits=1, user_api="blas"):
-        waiting: list[Future[None]] = [
-            executor.submit(work, pieces[a:b]) for a, b in zip(bounds[:-2], bounds[1:-1], strict=True)
-        ]
-        try:
-            work(pieces[bounds[-2] :])
-        finally:
-            for future in waiting:
-                future.exception()
-        for future in waiting:
-            future.result()

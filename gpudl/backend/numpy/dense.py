@@ -1,0 +1,36 @@
+"""Products of batches and weights on NumPy.
+
+A large product is cut into four parts along the rows of its result, which the threads share; each is one call of
+BLAS, so the order of no sum depends on the number of threads.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gpudl.backend.numpy.workers import blocks, run, single_threaded_blas
+
+PARTS = 4
+WORTH_SPLITTING = 1 << 23
+"""Multiply-adds: some 120 microseconds of one core, several times what waking another costs."""
+
+
+def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """a (M, I), b (I, O) -> a @ b (M, O)."""
+    if a.shape[0] * b.size < WORTH_SPLITTING or a.shape[0] < PARTS:
+        with single_threaded_blas:
+            return a @ b
+    out = np.empty((a.shape[0], b.shape[1]), np.result_type(a, b))
+
+    def work(pieces: list[tuple[int, int]]) -> None:
+        for start, stop in pieces:
+            np.matmul(a[start:stop], b, out=out[start:stop])
+
+    run(work, blocks(a.shape[0], -(-a.shape[0] // PARTS)), a.shape[0] * b.size // 64)
+    return out
+
+
+def column_sums(x: np.ndarray) -> np.ndarray:
+    """x (M, K) -> (K,): summed as a product with ones, which BLAS does seven times faster than a reduction."""
+    with single_threaded_blas:
+        return np.ones(x.shape[0], x.dtype) @ x
