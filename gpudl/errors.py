@@ -19,7 +19,9 @@ class UsageError(GpudlError, ValueError):
 
 
 class ShapeError(UsageError):
-    """Arrays or layers do not fit each other."""
+    """Arrays or layers do not fit each other. `layer` is the name of the layer whose input it is, if there is one."""
+
+    layer: str | None = None
 
 
 class UnknownNameError(UsageError):

@@ -15,6 +15,9 @@ from typing import Any
 from gpudl.errors import PluginError, UnknownNameError, UsageError, did_you_mean
 from gpudl.hookspecs import KINDS
 
+FUNCTIONS = ("activations", "commands", "losses", "metrics")
+"""The kinds of which a plain function may be one."""
+
 _tables: dict[str, dict[str, Any]] = {}
 _owners: dict[tuple[str, str], str] = {}
 
@@ -27,8 +30,9 @@ def table(kind: str) -> dict[str, Any]:
         manager = importlib.import_module("gpudl.plugins.manager")
         names: dict[str, Any] = {}
         for owner, name, item in manager.registrations(kind):
-            if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+            if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9_]*", name):
                 raise PluginError(f'{owner} registers {kind} "{name}"; use lower case letters, digits and underscores')
+            _check_item(owner, kind, name, item)
             if name in names:
                 raise PluginError(
                     f'{kind}: the name "{name}" is registered by {owner}, but {_owners[kind, name]} has it already; '
@@ -38,6 +42,19 @@ def table(kind: str) -> dict[str, Any]:
             _owners[kind, name] = owner
         _tables[kind] = names
     return _tables[kind]
+
+
+def _check_item(owner: str, kind: str, name: str, item: Any) -> None:
+    """Raises: PluginError where a thing is registered among those of another kind."""
+    if inspect.isclass(item):
+        fits, expected = getattr(item, "kind", None) == kind, f"a class of kind {kind}"
+    else:
+        fits, expected = callable(item) and kind in FUNCTIONS, "a function" if kind in FUNCTIONS else "a class"
+    if not fits:
+        raise PluginError(
+            f'{owner} registers {kind} "{name}" as {item!r}, expected {expected}; '
+            f"see register_{kind} in gpudl.hookspecs"
+        )
 
 
 def forget() -> None:

@@ -80,7 +80,7 @@ class WindowAxis:
         return cls(size, window, stride, dilation, before, after, out)
 
 
-def _axes(size, window, strides, dilation, padding, what: str, shown: str) -> tuple[WindowAxis, WindowAxis]:
+def _axes(size, window, strides, dilation, padding, what: str, image: str) -> tuple[WindowAxis, WindowAxis]:
     window, strides, dilation = pair(window, what), pair(strides, "strides"), pair(dilation, "dilation_rate")
     amounts = _amounts(padding)
     rows, columns = (
@@ -88,10 +88,11 @@ def _axes(size, window, strides, dilation, padding, what: str, shown: str) -> tu
         for i in (0, 1)
     )
     if min(rows.out, columns.out) < 1:
+        written = f'"{padding}"' if isinstance(padding, str) else str(padding)
         dilated = "" if dilation == (1, 1) else f" (dilated to {rows.span}x{columns.span})"
         raise ShapeError(
-            f"{what.split('_')[0]} {window[0]}x{window[1]}{dilated} does not fit into input {shown} "
-            f'with padding={padding!r}; use padding="same" or a smaller {what.split("_")[0]}'
+            f"{what.split('_')[0]} {window[0]}x{window[1]}{dilated} does not fit into input {image} "
+            f'with padding={written}; use padding="same" or a smaller {what.split("_")[0]}'
         )
     return rows, columns
 

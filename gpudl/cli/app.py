@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated, Any
 
 import typer
 
 from gpudl.cli import data, plugins, train, use
-from gpudl.errors import GpudlError, Interrupted
+from gpudl.errors import GpudlError, Interrupted, PluginError, TrainingError
 
 app = typer.Typer(
     name="gpudl",
@@ -48,18 +49,38 @@ app.add_typer(plugins.app, name="plugins")
 app.add_typer(data.app, name="data")
 
 
+OWN_COMMANDS = tuple(app.registered_commands)
+
+
 def add_plugin_commands(strict: bool) -> None:
-    """Add what plugins register through `register_commands`."""
+    """Add what plugins register through `register_commands`. Raises: PluginError where gpudl has such a command."""
     from gpudl import registry
     from gpudl.plugins import manager
 
     manager.start(strict)
+    app.registered_commands[:] = OWN_COMMANDS
+    own = {getattr(command.callback, "__name__", "") for command in OWN_COMMANDS}
+    own |= {group.name for group in app.registered_groups}
     for name, function in registry.table("commands").items():
+        if name in own:
+            owner = registry.owner("commands", name)
+            raise PluginError(
+                f'commands: the name "{name}" is registered by {owner}, but gpudl has it already; rename the one of '
+                f"{owner}"
+            )
         app.command(name.replace("_", "-"), rich_help_panel="Plugins")(function)
+
+
+def _common_first(arguments: list[str]) -> list[str]:
+    """Put the options common to all commands before the command, wherever they were written."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    common = [a for a in arguments[:end] if a in ("--debug", "--strict-plugins")]
+    return [*common, *(a for a in arguments[:end] if a not in common), *arguments[end:]]
 
 
 def run(arguments: list[str]) -> int:
     """Run the app on these arguments and return the exit code; errors become one message on stderr."""
+    arguments = _common_first(arguments)
     debug = "--debug" in arguments
     try:
         add_plugin_commands("--strict-plugins" in arguments)
@@ -73,6 +94,17 @@ def run(arguments: list[str]) -> int:
         typer.secho(f"{label}: ", fg=color, bold=True, nl=False, err=True)
         typer.echo(str(error), err=True)
         return error.exit_code
+    except MemoryError as error:
+        if debug:
+            raise
+        typer.secho("error: ", fg=typer.colors.RED, bold=True, nl=False, err=True)
+        typer.echo(
+            f"out of memory: {error or 'no more could be had'}; make the layers or data.batch_size smaller", err=True
+        )
+        return TrainingError.exit_code
+    except BrokenPipeError:  # the reader of the output, as in `gpudl summary ... | head`, has seen enough
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  for what is still to be flushed
+        return 0
     except typer.Exit as done:
         return done.exit_code
     except (typer.Abort, KeyboardInterrupt):

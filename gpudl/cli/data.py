@@ -16,11 +16,12 @@ def group() -> None:
 def list_() -> None:
     """List the data sets, and where each is found."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from gpudl import registry
 
     table = Table("data set", "what it is", "state")
     for name, dataset in registry.table("datasets").items():
-        table.add_row(name, dataset.description, dataset.status())
+        table.add_row(name, escape(dataset.description), escape(dataset.status()))
     Console(highlight=False).print(table)

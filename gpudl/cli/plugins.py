@@ -29,6 +29,7 @@ def list_(
 ) -> None:
     """List the plugins and what each registers."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from gpudl import registry
@@ -38,10 +39,10 @@ def list_(
     load_files(plugin)
     table = Table("plugin", "from", "registers")
     for found in manager().plugins:
-        lines = [f"[red]skipped: {found.error}[/red]"] if found.error else []
+        lines = [f"[red]skipped: {escape(found.error)}[/red]"] if found.error else []
         for kind in KINDS:
             names = [name for name in registry.table(kind) if registry.owner(kind, name) == found.name]
             if names:
-                lines.append(f"[bold]{kind}[/bold] {', '.join(names)}")
-        table.add_row(f"{found.name} {found.version}".strip(), found.source, "\n".join(lines))
+                lines.append(f"[bold]{kind}[/bold]: {', '.join(names)}")
+        table.add_row(escape(f"{found.name} {found.version}".strip()), escape(found.source), "\n".join(lines))
     Console(highlight=False).print(table)

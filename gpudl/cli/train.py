@@ -39,9 +39,15 @@ def train(
 
     load_files(plugin)
     if Path(file).is_dir():
-        changed = [name for name, value in (("--set", set_), ("--epochs", epochs), ("--run-dir", run_dir)) if value]
-        if changed:
-            raise UsageError(f"{changed[0]} cannot be changed for the run in {file}, which is already under way")
+        given = {
+            "--set": bool(set_), "--epochs": epochs is not None, "--device": device is not None,
+            "--run-dir": run_dir is not None, "--dry-run": dry_run,
+        }  # fmt: skip
+        for option in [option for option, is_given in given.items() if is_given]:
+            raise UsageError(
+                f"{option} does not go with the run folder {file}: its run is under way and continues as it began; "
+                f"leave {option} out, or give an experiment file"
+            )
         folder = resume(Path(file), typer.echo)
     else:
         experiment = read(file, set_ or [], epochs, device)

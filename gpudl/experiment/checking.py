@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import date, time
 from typing import Any
 
 from pydantic import ValidationError
@@ -12,7 +15,7 @@ from pydantic import ValidationError
 from gpudl import registry
 from gpudl.errors import GpudlError, UsageError, did_you_mean
 from gpudl.experiment.positions import Path, dotted, nearest_line
-from gpudl.experiment.schema import Setting, describe, model_of, settings_of
+from gpudl.experiment.schema import Setting, article, describe, model_of, settings_of, singular
 
 
 def shown(value: Any) -> str:
@@ -25,7 +28,14 @@ def shown(value: Any) -> str:
         return f"[{', '.join(str(item).lower() if isinstance(item, bool) else repr(item) for item in value)}]"
     if isinstance(value, dict):
         return "a table"
+    if isinstance(value, (date, time)):
+        return f"the date or time {value.isoformat()}"
     return repr(value)
+
+
+def is_number(value: Any, *types: type) -> bool:
+    """Whether a value is of these number types; true and false are no numbers."""
+    return isinstance(value, types) and not isinstance(value, bool)
 
 
 @dataclass
@@ -45,9 +55,24 @@ class Problems:
         """`file:line: key`, or the --set option the value came from."""
         for length in range(len(path), 0, -1):
             if path[:length] in self.overridden:
-                return f"{self.overridden[path[:length]]}: {dotted(path)}"
+                return _origin(self.overridden[path[:length]], path)
+        if path not in self.lines:
+            for key, origin in self.overridden.items():
+                if key[: len(path)] == path:
+                    return _origin(origin, path)
         line = nearest_line(self.lines, path)
         return f"{self.file}{f':{line}' if line else ''}: {dotted(path)}"
+
+    @contextmanager
+    def catching(self, path: Path) -> Iterator[None]:
+        """Raise what is refused within as a problem of this key, along with all that was found before."""
+        try:
+            yield
+        except UsageError as error:
+            self.add(path, str(error))
+        except (ValueError, OverflowError) as error:  # NumPy's, of a size beyond all bounds
+            self.add(path, f"cannot be built: {error}")
+        self.raise_any()
 
     def raise_any(self) -> None:
         """Raises: UsageError with all problems, in the order of the file."""
@@ -56,10 +81,23 @@ class Problems:
             raise UsageError("\n".join(f"{self.where(path)}: {message}" for path, message in ordered))
 
 
+def _origin(option: str, path: Path) -> str:
+    """Name the option a value came from, and the key unless the option says it."""
+    return option if option.endswith(f" {dotted(path)}") else f"{option}: {dotted(path)}"
+
+
 def check_settings(
-    owner: str, settings: tuple[Setting, ...], table: Mapping[str, Any], path: Path, problems: Problems
+    owner: str,
+    settings: tuple[Setting, ...],
+    table: Mapping[str, Any],
+    path: Path,
+    problems: Problems,
+    also: tuple[str, ...] = (),
 ) -> dict[str, Any]:
-    """Check a table against settings; return it with every default filled in, nested building blocks included."""
+    """Check a table against settings; return it with every default filled in, nested building blocks included.
+
+    `also` names keys that are checked elsewhere, for hints only.
+    """
     by_name = {setting.name: setting for setting in settings}
     try:
         checked = model_of(owner, settings).model_validate(dict(table))
@@ -69,7 +107,8 @@ def check_settings(
         for detail in error.errors(include_url=False):
             name = str(detail["loc"][0])
             if detail["type"] == "extra_forbidden":
-                hint = did_you_mean(name, by_name) or f"; {owner} takes {', '.join(sorted(by_name)) or 'no settings'}"
+                known = sorted((*by_name, *also))
+                hint = did_you_mean(name, known) or f"; {owner} takes {', '.join(known) or 'no settings'}"
                 problems.add((*path, name), f"{owner} has no setting of that name{hint}")
             elif detail["type"] == "missing":
                 problems.add(path, f'{owner} needs "{name}": {by_name[name].expected}')
@@ -94,7 +133,8 @@ def _check_nested(setting: Setting, value: Any, path: Path, problems: Problems) 
 
 def check_block(kind: str, value: Any, path: Path, problems: Problems) -> Any:
     """Check a name or a table with `type`; return the name, or the table with every default filled in."""
-    one = {"losses": "loss"}.get(kind, kind.removesuffix("s"))
+    one = singular(kind)
+    a_name = f"the name of {article(one)}"
     if isinstance(value, str):
         item = _find(kind, value, path, problems)
         needed = [s for s in settings_of(item) if s.required] if inspect.isclass(item) else []
@@ -103,13 +143,13 @@ def check_block(kind: str, value: Any, path: Path, problems: Problems) -> Any:
             problems.add(path, f'{one} "{value}" needs "{needed[0].name}": {needed[0].expected}; write {written}')
         return value
     if not isinstance(value, Mapping):
-        problems.add(path, f'expected the name of a {one}, or a table with "type", but got {shown(value)}')
+        problems.add(path, f'expected {a_name}, or a table with "type", but got {shown(value)}')
         return value
     if "type" not in value:
-        problems.add(path, f'needs "type", the name of a {one}')
+        problems.add(path, f'needs "type", {a_name}')
         return dict(value)
     if not isinstance(value["type"], str):
-        problems.add((*path, "type"), f"expected the name of a {one}, but got {shown(value['type'])}")
+        problems.add((*path, "type"), f"expected {a_name}, but got {shown(value['type'])}")
         return dict(value)
     item = _find(kind, value["type"], (*path, "type"), problems)
     if item is None:
@@ -134,10 +174,16 @@ def build_block(kind: str, value: Any, path: Path, problems: Problems) -> Any:
     try:
         return registry.resolve(kind, value if isinstance(value, str) else {k: _tuples(v) for k, v in value.items()})
     except GpudlError as error:
-        problems.add(path, str(error))
-    except (TypeError, ValueError) as error:
+        problems.add(_blamed(value, str(error), path), str(error))
+    except (TypeError, ValueError, OverflowError) as error:
         problems.add(path, f"{type(error).__name__}: {error}")
     return None
+
+
+def _blamed(value: Any, message: str, path: Path) -> Path:
+    """Return the path of the setting that a constructor's message shows as `name=value`, else that of the block."""
+    names = [name for name in value if re.search(rf"\b{re.escape(name)}=", message)] if isinstance(value, dict) else []
+    return (*path, names[0]) if len(names) == 1 else path
 
 
 def _tuples(value: Any) -> Any:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import copy
+import itertools
+import json
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path as FilePath
@@ -11,10 +14,11 @@ from typing import Any
 from gpudl import registry
 from gpudl.datasets import Dataset
 from gpudl.errors import GpudlError, ShapeError, UsageError, did_you_mean
-from gpudl.experiment.checking import Problems, build_block, check_block, check_settings, shown
+from gpudl.experiment.checking import Problems, build_block, check_block, check_settings, is_number, shown
 from gpudl.experiment.positions import Path, dotted, line_numbers
 from gpudl.experiment.schema import Setting, settings_of
 from gpudl.models import Sequential
+from gpudl.shapes import shown as shape_shown
 
 SECTIONS = ("run", "data", "model", "training", "optimizer", "callbacks")
 
@@ -34,6 +38,9 @@ TRAINING = (
     Setting("loss", Any, ..., None),
     Setting("metrics", list[Any], [], None),
 )
+
+
+MODEL = (Setting("name", str, "model", None),)
 
 
 class Experiment:
@@ -76,11 +83,15 @@ def read(path: str, overrides: Sequence[str] = (), epochs: int | None = None, de
         near = did_you_mean(file.name, [p.name for p in file.parent.glob("*.toml")] if file.parent.is_dir() else [])
         raise UsageError(f"{path}: there is no such file{near}")
     try:
-        text = file.read_text(encoding="utf-8")
+        text = file.read_text(encoding="utf-8-sig")  # some editors begin a file with a byte order mark
         values = tomllib.loads(text)
     except UnicodeDecodeError as error:
-        raise UsageError(f"{path}: not a text file in UTF-8 ({error.reason} at byte {error.start})") from None
-    except tomllib.TOMLDecodeError as error:
+        raise UsageError(
+            f"{path}: not a text file in UTF-8 ({error.reason} at byte {error.start}); expected an experiment in TOML"
+        ) from None
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}; check its permissions") from None
+    except (ValueError, RecursionError) as error:  # TOMLDecodeError, an endless integer, thousands of brackets
         raise UsageError(f"{path}: not valid TOML: {error}") from None
     problems = Problems(path, line_numbers(text))
     for override in overrides:
@@ -90,6 +101,7 @@ def read(path: str, overrides: Sequence[str] = (), epochs: int | None = None, de
     if device is not None:
         _put(values, ("run", "device"), device, "--device", problems)
     checked = _check(values, problems)
+    _try_out(checked, problems)
     problems.raise_any()
     return Experiment(checked, problems, text)
 
@@ -99,40 +111,48 @@ def _override(values: dict[str, Any], override: str, problems: Problems) -> None
     if not equals or not key.strip():
         raise UsageError(f"--set {override}: expected key=value, as in --set training.epochs=3")
     try:
-        value = tomllib.loads(f"value = {written}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = written
+        parsed = tomllib.loads(f"value = {written}")
+    except (ValueError, RecursionError):
+        parsed = {}
+    value = parsed["value"] if len(parsed) == 1 else written
     parts = key.strip().replace("[", ".").replace("]", "").split(".")
-    path: Path = tuple(int(part) if part.isdigit() else part for part in parts)
+    if not all(parts):
+        raise UsageError(f"--set {override}: a name is missing between the dots; expected a key as in training.epochs")
+    path: Path = tuple(int(part) if re.fullmatch(r"-?[0-9]+", part) else part for part in parts)
     _put(values, path, value, f"--set {key.strip()}", problems)
 
 
 def _put(values: dict[str, Any], path: Path, value: Any, origin: str, problems: Problems) -> None:
     target: Any = values
-    for i, part in enumerate(path[:-1]):
-        if isinstance(part, int):
-            if not isinstance(target, list) or part >= len(target):
-                has = f"has {len(target)} entries, counted from 0" if isinstance(target, list) else "is no list"
-                raise UsageError(f"{origin}: {dotted(path[:i])} {has}")
+    for i, part in enumerate(path):
+        above = dotted(path[:i]) or "the experiment"
+        if isinstance(target, list):
+            if not isinstance(part, int):
+                raise UsageError(
+                    f'{origin}: {above} is a list, which has no "{part}"; choose an entry, as in {above}[0].{part}'
+                )
+            if not 0 <= part < len(target):
+                entries = "1 entry" if len(target) == 1 else f"{len(target)} entries"
+                raise UsageError(f"{origin}: {above} has {entries}, counted from 0; there is no {above}[{part}]")
+        elif not isinstance(target, dict):
+            raise UsageError(f"{origin}: {above} is {shown(target)}, not a table; it has no settings of its own")
+        elif isinstance(part, int):
+            raise UsageError(f"{origin}: {above} is a table, not a list; expected the name of a setting, not {part}")
+        if i == len(path) - 1:
+            target[part] = value
+        elif isinstance(part, int):
             target = target[part]
-        elif isinstance(target, dict):
-            target = target.setdefault(part, {})
         else:
-            raise UsageError(f"{origin}: {dotted(path[:i])} is no table")
-    last = path[-1]
-    try:
-        target[last] = value
-    except (TypeError, IndexError):
-        raise UsageError(f"{origin}: there is no {dotted(path)} to set") from None
+            target = target.setdefault(part, {})
     problems.overridden[path] = origin
 
 
-def _table(values: Mapping[str, Any], name: str, problems: Problems) -> dict[str, Any]:
-    table = values.get(name, {})
-    if not isinstance(table, Mapping):
+def _table(values: Mapping[str, Any], name: str, problems: Problems) -> dict[str, Any] | None:
+    """Return a section; None where it is missing, or is no table, which is a problem."""
+    table = values.get(name)
+    if name in values and not isinstance(table, Mapping):
         problems.add((name,), f"expected a table, [{name}], but got {shown(table)}")
-        return {}
-    return dict(table)
+    return dict(table) if isinstance(table, Mapping) else None
 
 
 def _check(values: Mapping[str, Any], problems: Problems) -> dict[str, Any]:
@@ -145,21 +165,22 @@ def _check(values: Mapping[str, Any], problems: Problems) -> dict[str, Any]:
         if needed not in values:
             problems.add((needed,), f"the section [{needed}] is missing")
 
-    checked["run"] = run = check_settings("run", RUN, _table(values, "run", problems), ("run",), problems)
+    checked["run"] = run = check_settings("[run]", RUN, _table(values, "run", problems) or {}, ("run",), problems)
     if run["device"] not in ("auto", "cpu", "cuda"):
         problems.add(("run", "device"), f'expected "auto", "cpu" or "cuda", but got {shown(run["device"])}')
-    if isinstance(run["seed"], int) and run["seed"] < 0:
+    if is_number(run["seed"], int) and run["seed"] < 0:
         problems.add(("run", "seed"), f"expected an integer of at least 0, but got {run['seed']}")
     name = run["name"]
-    if isinstance(name, str) and (not name or any(c in '/\\:*?"<>|' for c in name) or name.startswith(".")):
-        problems.add(("run", "name"), f'"{name}" cannot be the name of a folder; use letters, digits, "-" and "_"')
+    if isinstance(name, str):
+        forbidden = any(c in '/\\:*?"<>|' or not c.isprintable() for c in name)
+        if not name.strip() or forbidden or name.startswith(".") or len(name.encode()) > 200:
+            written = json.dumps(name, ensure_ascii=False)
+            problems.add(("run", "name"), f'{written} cannot be the name of a folder; use letters, digits, "-" and "_"')
 
-    if "data" in values:
-        checked["data"] = _check_data(_table(values, "data", problems), problems)
-    if "model" in values:
-        checked["model"] = _check_model(_table(values, "model", problems), problems)
-    if "training" in values:
-        checked["training"] = _check_training(_table(values, "training", problems), problems)
+    for section, check in (("data", _check_data), ("model", _check_model), ("training", _check_training)):
+        table = _table(values, section, problems)
+        if table is not None:
+            checked[section] = check(table, problems)
 
     optimizer = _table(values, "optimizer", problems) or {"type": "adam"}
     checked["optimizer"] = check_block("optimizers", optimizer, ("optimizer",), problems)
@@ -182,24 +203,23 @@ def _check_data(table: dict[str, Any], problems: Problems) -> dict[str, Any]:
     elif "dataset" not in table:
         problems.add(("data",), f'needs "dataset": one of {", ".join(registry.table("datasets"))}')
         table = {name: v for name, v in table.items() if name in {s.name for s in DATA}}
-    checked = check_settings("data", settings, table, ("data",), problems)
+    owner = "[data]" if settings is DATA else f'[data] with dataset = "{table["dataset"]}"'
+    checked = check_settings(owner, settings, table, ("data",), problems)
     size, share = checked["batch_size"], checked["validation_split"]
-    if isinstance(size, int) and size < 1:
+    if is_number(size, int) and size < 1:
         problems.add(("data", "batch_size"), f"expected an integer of at least 1, but got {size}")
-    if isinstance(share, (int, float)) and not 0 <= share < 1:
+    if is_number(share, int, float) and not 0 <= share < 1:
         problems.add(("data", "validation_split"), f"expected a number from 0 to below 1, but got {share}")
     return checked
 
 
 def _check_model(table: dict[str, Any], problems: Problems) -> dict[str, Any]:
-    for name in table:
-        if name not in ("layers", "name"):
-            problems.add(("model", name), f"model has no setting of that name{did_you_mean(name, ('layers', 'name'))}")
-    layers = table.get("layers")
+    layers = table.pop("layers", None)
+    checked = check_settings("[model]", MODEL, table, ("model",), problems, also=("layers",))
     if not isinstance(layers, list) or not layers:
-        problems.add(("model",), "needs layers: one [[model.layers]] for each")
-        return {"layers": []}
-    checked: dict[str, Any] = {"name": table.get("name", "model")}
+        got = "" if layers is None else f", but got {shown(layers)}"
+        problems.add(("model",), f"needs layers: one [[model.layers]] for each{got}")
+        return {**checked, "layers": []}
     checked["layers"] = [
         check_block("layers", layer, ("model", "layers", i), problems) for i, layer in enumerate(layers)
     ]
@@ -217,8 +237,8 @@ def _check_training(table: dict[str, Any], problems: Problems) -> dict[str, Any]
     if "loss" not in table:
         names = ", ".join(registry.table("losses"))
         problems.add(("training",), f'needs "loss": one of {names}')
-    checked = check_settings("training", TRAINING, table, ("training",), problems)
-    if isinstance(checked["epochs"], int) and checked["epochs"] < 0:
+    checked = check_settings("[training]", TRAINING, table, ("training",), problems)
+    if is_number(checked["epochs"], int) and checked["epochs"] < 0:
         problems.add(("training", "epochs"), f"expected an integer of at least 0, but got {checked['epochs']}")
     if "loss" in table:
         checked["loss"] = check_block("losses", table["loss"], ("training", "loss"), problems)
@@ -230,44 +250,68 @@ def _check_training(table: dict[str, Any], problems: Problems) -> dict[str, Any]
     return checked
 
 
+def _try_out(checked: Mapping[str, Any], problems: Problems) -> None:
+    """Make every block in which no problem was found so far, so that what constructors refuse is said along with it."""
+    wrong = [path for path, _ in problems.found]
+    blocks: list[tuple[str, Any, Path]] = [
+        ("layers", layer, ("model", "layers", i)) for i, layer in enumerate(checked.get("model", {}).get("layers", []))
+    ]
+    blocks.append(("optimizers", checked["optimizer"], ("optimizer",)))
+    blocks.extend(("callbacks", callback, ("callbacks", i)) for i, callback in enumerate(checked["callbacks"]))
+    if "loss" in checked.get("training", {}):
+        blocks.append(("losses", checked["training"]["loss"], ("training", "loss")))
+    if "dataset" in checked.get("data", {}):
+        blocks.append(("datasets", _dataset_settings(checked["data"]), ("data",)))
+    for kind, value, path in blocks:
+        if not any(other[: len(path)] == path for other in wrong):
+            build_block(kind, value, path, problems)
+
+
+def _dataset_settings(data: Mapping[str, Any]) -> dict[str, Any]:
+    common = {setting.name for setting in DATA}
+    return {"type": data["dataset"], **{name: value for name, value in data.items() if name not in common}}
+
+
 def build_dataset(data: Mapping[str, Any], problems: Problems) -> Dataset:
     """Make the data set of a checked [data] table."""
-    common = {setting.name for setting in DATA}
-    own = {name: value for name, value in data.items() if name not in common}
-    dataset = build_block("datasets", {"type": data["dataset"], **own}, ("data",), problems)
+    dataset = build_block("datasets", _dataset_settings(data), ("data",), problems)
     problems.raise_any()
     return dataset
 
 
 def build_model(values: Mapping[str, Any], sample_shape: Sequence[int] | None, problems: Problems) -> Sequential:
     """Make and compile the model of checked values."""
-    layers, counts = [], dict[str, int]()
+    layers, names = [], {_name(settings) for settings in values["model"]["layers"]}
     for i, settings in enumerate(values["model"]["layers"]):
-        named = copy.deepcopy(settings)
-        if not named.get("name"):
-            kind = named["type"]
-            counts[kind] = counts.get(kind, -1) + 1
-            named["name"] = f"{kind}_{counts[kind]}" if counts[kind] else kind
+        named = copy.deepcopy(settings) if isinstance(settings, dict) else {"type": settings}
+        if not _name(named):
+            kind = registry.snake_case(named["type"])
+            free = (name for count in itertools.count() if (name := f"{kind}_{count}" if count else kind) not in names)
+            named["name"] = next(free)
+            names.add(named["name"])
         layers.append(build_block("layers", named, ("model", "layers", i), problems))
     training = values["training"]
     loss = build_block("losses", training["loss"], ("training", "loss"), problems)
     optimizer = build_block("optimizers", values["optimizer"], ("optimizer",), problems)
     problems.raise_any()
-    try:
-        model = Sequential(layers, name=values["model"]["name"])
-        if sample_shape is not None:
-            model.build_for((None, *sample_shape))
-    except ShapeError as error:
-        failed = next((i for i, layer in enumerate(layers) if layer.name == getattr(error, "layer", None)), None)
-        problems.add(("model", "layers") if failed is None else ("model", "layers", failed), str(error))
-        problems.raise_any()
-        raise
-    except UsageError as error:
-        problems.add(("model", "layers"), str(error))
-        problems.raise_any()
-        raise
-    model.compile(optimizer, loss, training["metrics"])
+    model = Sequential(name=values["model"]["name"])
+    for i, layer in enumerate(layers):
+        with problems.catching(("model", "layers", i)):
+            model.add(layer)
+            if i == 0 and sample_shape is not None:
+                model.build((None, *sample_shape))
+                if model.sample_shape != tuple(sample_shape):
+                    raise ShapeError(
+                        f"{layer} is for samples of shape {shape_shown(model.sample_shape or ())}, but those of the "
+                        f'data set "{values["data"]["dataset"]}" have shape {shape_shown(tuple(sample_shape))}'
+                    )
+    with problems.catching(("training", "metrics")):
+        model.compile(optimizer, loss, training["metrics"])
     return model
+
+
+def _name(settings: Any) -> str | None:
+    return settings.get("name") if isinstance(settings, dict) else None
 
 
 def build_callbacks(values: Mapping[str, Any], problems: Problems) -> list[Any]:

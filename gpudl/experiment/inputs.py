@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from gpudl.errors import DataError, ShapeError, did_you_mean
+from gpudl.datasets import check_finite
+from gpudl.errors import DataError, did_you_mean
 from gpudl.files import write_atomically
 from gpudl.shapes import shown
 
@@ -17,13 +18,18 @@ def read_samples(path: str, sample_shape: tuple[int | None, ...] | None) -> np.n
 
     One sample without a batch axis, and images without a channel axis, are taken as what they are.
 
-    Raises: DataError where the file is missing or damaged; ShapeError where the samples do not fit the model.
+    Raises: DataError where the file is missing or damaged, or its samples do not fit the model.
     """
     file = Path(path)
+    if file.is_dir():
+        raise DataError(f"{path}: is a folder, expected a .npy or .npz file")
     if not file.is_file():
         near = did_you_mean(file.name, [p.name for p in file.parent.glob("*.np[yz]")] if file.parent.is_dir() else [])
         raise DataError(f"{path}: there is no such file{near}")
     try:
+        with file.open("rb") as opened:
+            if opened.read(6) not in (b"\x93NUMPY", b"PK\x03\x04\x14\x00", b"PK\x03\x04\x2d\x00"):
+                raise DataError(f"{path}: not a .npy or .npz file; write one with numpy.save(path, samples)")
         content = np.load(file, allow_pickle=False)
         if isinstance(content, np.lib.npyio.NpzFile):
             names = content.files
@@ -34,11 +40,16 @@ def read_samples(path: str, sample_shape: tuple[int | None, ...] | None) -> np.n
     except DataError:
         raise
     except Exception as error:  # NumPy raises many kinds for damaged files
-        raise DataError(f"{path}: not a whole .npy or .npz file of numbers ({error})") from None
+        if "allow_pickle" in str(error):
+            raise DataError(f"{path}: holds Python objects, expected numbers; convert them before saving") from None
+        raise DataError(
+            f"{path}: not a whole .npy or .npz file ({error}); it may be cut off or damaged, so write or copy it again"
+        ) from None
     if content.dtype.kind not in "fiub":
-        raise DataError(f"{path}: holds values of type {content.dtype}, not numbers")
-    if content.dtype.kind == "f" and not np.isfinite(content).all():
-        raise DataError(f"{path}: holds NaN or infinite values")
+        raise DataError(f"{path}: holds values of type {content.dtype}, expected numbers; convert them before saving")
+    check_finite(path, content)
+    if content.ndim > 0 and len(content) == 0:
+        raise DataError(f"{path}: holds no samples, but an empty array of shape {content.shape}")
     if sample_shape is None:
         return content
     for shape in (content.shape[1:], (*content.shape[1:], 1)):
@@ -46,7 +57,7 @@ def read_samples(path: str, sample_shape: tuple[int | None, ...] | None) -> np.n
             return content.reshape(-1, *sample_shape)
     if content.shape in (sample_shape, sample_shape[:-1] if sample_shape[-1:] == (1,) else sample_shape):
         return content.reshape(1, *sample_shape)
-    raise ShapeError(
+    raise DataError(
         f"{path}: holds an array of shape {content.shape}, but the model takes samples of shape "
         f"{shown(sample_shape)}, so an array of shape {shown((None, *sample_shape))}"
     )

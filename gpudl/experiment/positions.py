@@ -27,7 +27,7 @@ def line_numbers(text: str) -> dict[Path, int]:
     table: Path = ()
     depth = 0
     quotes = ""
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         if quotes:
             quotes = "" if quotes in line else quotes
             continue

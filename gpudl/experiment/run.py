@@ -9,6 +9,7 @@ import math
 import platform
 import signal
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -24,7 +25,7 @@ from gpudl.backend import resolve_device
 from gpudl.batches import split_off
 from gpudl.callbacks import Callback, Logs, TerminateOnNaN
 from gpudl.datasets import Data
-from gpudl.errors import DataError, GpudlError, Interrupted, TrainingError, UsageError
+from gpudl.errors import DataError, GpudlError, Interrupted, ModelFileError, TrainingError, UsageError
 from gpudl.experiment.experiment import Experiment, read
 from gpudl.files import write_atomically
 from gpudl.models.saving import restore, save_model
@@ -50,8 +51,9 @@ class RunFolder:
         else:
             path = Path(asked)
             if path.exists() and (not path.is_dir() or any(path.iterdir())):
-                holds = "another run" if (path / "experiment.toml").exists() else "other files"
-                raise UsageError(f"--run-dir {asked}: holds {holds}; choose a new folder, or move that one away")
+                holds = "holds another run" if (path / "experiment.toml").exists() else "holds other files"
+                is_what = holds if path.is_dir() else "is a file, not a folder"
+                raise UsageError(f"--run-dir {asked}: {is_what}; choose a new folder, or move that one away")
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -60,6 +62,12 @@ class RunFolder:
 
     def write(self, name: str, text: str) -> None:
         write_atomically(self.path / name, text.encode())
+
+    def discard(self) -> None:
+        """Take away the folder of a run that did not begin; one with results in it stays."""
+        if {p.name for p in self.path.iterdir()} <= {"experiment.toml"}:
+            (self.path / "experiment.toml").unlink(missing_ok=True)
+            self.path.rmdir()
 
 
 class HistoryFile(Callback):
@@ -144,7 +152,11 @@ def train(experiment: Experiment, run_dir: str | None, say: Any) -> Path:
     model = experiment.model(sample_shape(experiment, data))
     folder = RunFolder.new(experiment.values["run"]["name"], run_dir)
     folder.write("experiment.toml", resolved(experiment))
-    return _run(experiment, model, data, folder, device, None, say)
+    try:
+        return _run(experiment, model, data, folder, device, None, say)
+    except (UsageError, DataError):
+        folder.discard()
+        raise
 
 
 def resume(path: Path, say: Any) -> Path:
@@ -155,6 +167,10 @@ def resume(path: Path, say: Any) -> Path:
     experiment = read(str(path / "experiment.toml"))
     device = resolve_device(experiment.values["run"]["device"])
     model, checkpoint = restore(path / INTERRUPTED)
+    if checkpoint is None or not {"state", "callbacks", "seconds"} <= checkpoint.keys():
+        raise ModelFileError(
+            f"{path / INTERRUPTED}: a model, but not one of an interrupted run: it does not say where training stood"
+        )
     return _run(experiment, model, load_data(experiment), RunFolder(path), device, checkpoint, say)
 
 
@@ -168,7 +184,8 @@ def _run(
     began = time.perf_counter()
     earlier = 0.0 if checkpoint is None else checkpoint["seconds"]
     try:
-        with stop.listening():
+        with stop.listening(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # of overflow; TerminateOnNaN speaks of what comes of it
             history = model.fit(
                 data.x_train,
                 data.y_train,
@@ -190,13 +207,14 @@ def _run(
         raise TrainingError(
             f"out of memory; lower data.batch_size (now {values['data']['batch_size']}) or the size of the layers"
         ) from None
-    loss = history.history.get("loss", [0.0])[-1]
-    if not math.isfinite(loss):
-        raise TrainingError(
-            f"training diverged: the loss became {loss} in epoch {len(history.epoch)}; "
-            f"lower optimizer.learning_rate (now {model.optimizer.learning_rate:g})\n"
-            f"what was recorded is in {folder.path}"
-        )
+    for name in ("loss", "val_loss"):
+        loss = history.history.get(name, [0.0])[-1]
+        if not math.isfinite(loss):
+            raise TrainingError(
+                f"training diverged: {name} became {loss} in epoch {len(history.epoch)}; "
+                f"lower optimizer.learning_rate (now {model.optimizer.learning_rate:g})\n"
+                f"what was recorded is in {folder.path}"
+            )
     seconds = earlier + time.perf_counter() - began
     model.save(folder.path / "model.safetensors")
     report = measures(model, history, data, seconds, device)

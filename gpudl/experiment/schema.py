@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 from pydantic import BaseModel, ConfigDict, Field, Strict, create_model
 
 from gpudl.configurable import Configurable
+from gpudl.errors import PluginError
 
 WORDS = {int: "an integer", float: "a number", str: "text", bool: "true or false"}
 COUNTS = {1: "one", 2: "two", 3: "three", 4: "four"}
@@ -40,11 +41,20 @@ class Setting:
         """What to write, in words."""
         plain = describe(self.annotation)
         if self.kind is None:
-            return plain
-        one = {"losses": "loss"}.get(self.kind, self.kind.removesuffix("s"))
-        block = f'the name of a{"n" if one[0] in "aeiou" else ""} {one}, or a table with "type"'
+            return plain or "a value that cannot be written in TOML; leave it out"
+        block = f'the name of {article(singular(self.kind))}, or a table with "type"'
         others = [part for part in plain.split(" or ") if part and part not in ("text",)]
         return " or ".join([*others, block])
+
+
+def singular(kind: str) -> str:
+    """Return what one of a kind is called: "layers" are each a "layer"."""
+    return {"losses": "loss"}.get(kind, kind.removesuffix("s"))
+
+
+def article(word: str) -> str:
+    """Put "a" or "an" before a word."""
+    return f"a{'n' if word[0] in 'aeiou' else ''} {word}"
 
 
 def _members(annotation: Any) -> tuple[Any, ...]:
@@ -78,6 +88,8 @@ def describe(annotation: Any) -> str:
             words.append(" or ".join(f'"{value}"' for value in get_args(member)))
         elif origin is dict or member is dict:
             words.append("a table")
+        elif member is Any or member is object:
+            words.append("a value")
     return " or ".join(dict.fromkeys(words))
 
 
@@ -100,7 +112,14 @@ def _is_block(annotation: Any) -> bool:
 
 
 def _of_parameters(function: Any, skip_first: bool) -> list[Setting]:
-    hints = get_type_hints(function)
+    try:
+        hints = get_type_hints(function)
+    except Exception as error:  # an annotation may be any expression
+        raise PluginError(
+            f"{function.__module__}.{function.__qualname__}: its annotations cannot be read "
+            f"({type(error).__name__}: {error}); they are the schema of the experiment file, so all they name must "
+            "be imported when the module is"
+        ) from error
     settings = []
     parameters = list(inspect.signature(function).parameters.values())[1 if skip_first else 0 :]
     for parameter in parameters:

@@ -172,10 +172,10 @@ class Layer(Configurable):
 
     def _named(self, error: ShapeError) -> ShapeError:
         """Put this layer's name in front of a message, unless a layer inside it did."""
-        if getattr(error, "layer", None) is not None:
+        if error.layer is not None:
             return error
         named = ShapeError(f"{self}: {error}")
-        named.layer = self.name  # pyright: ignore[reportAttributeAccessIssue]
+        named.layer = self.name
         return named
 
     def sublayers(self) -> Iterator[Layer]:

@@ -84,14 +84,14 @@ def save_model(model: Model, path: str | os.PathLike[str], training: Mapping[str
     if not model.built:
         raise UsageError(f"{model} is not built, so it has no weights to save; call build or fit before")
     tensors = {
-        f"weights/{name}": np.ascontiguousarray(weight.numpy())
+        f"weights/{name}": np.asarray(weight.numpy(), order="C")
         for name, weight in zip(weight_names(model), model.weights, strict=True)
     }
     optimizer = None
     if model.optimizer is not None:
         optimizer = model.optimizer.state()
         arrays = optimizer.pop("arrays")
-        tensors.update({f"optimizer/{name}": np.ascontiguousarray(to_numpy(a)) for name, a in arrays.items()})
+        tensors.update({f"optimizer/{name}": np.asarray(to_numpy(a), order="C") for name, a in arrays.items()})
     header = {
         "format": FORMAT,
         "architecture": _with_type("layers", model),

@@ -89,7 +89,9 @@ class Sequential(Model):
                     where = f"the input, samples of shape {shown(shape[1:])}"
                 else:
                     where = f"the output of {self._layers[position - 1]}, of shape {shown(shape)}"
-                raise ShapeError(f"{error} (it was given {where})") from None
+                misfit = ShapeError(f"{error} (it was given {where})")
+                misfit.layer = layer.name
+                raise misfit from None
         self.built = True
 
     def call(self, x: Any, training: bool = False) -> Any:

@@ -42,6 +42,7 @@ class Manager:
     def __init__(self, strict: bool = False) -> None:
         self.strict = strict
         self.plugins: list[Plugin] = []
+        self._seen: set[tuple[str, str, str]] = set()
         self._pluggy = pluggy.PluginManager("gpudl")
         self._pluggy.add_hookspecs(hookspecs)
         self._add(builtins, Plugin("gpudl", "built in", ""))
@@ -51,11 +52,14 @@ class Manager:
     def _load(self, entry_point: EntryPoint) -> None:
         distribution = entry_point.dist.name if entry_point.dist else "unknown distribution"
         version = entry_point.dist.version if entry_point.dist else ""
+        if (distribution, entry_point.name, entry_point.value) in self._seen:
+            return  # the same distribution lies in two folders of sys.path
+        self._seen.add((distribution, entry_point.name, entry_point.value))
         if self._pluggy.has_plugin(distribution):
-            return
+            distribution = f"{distribution}:{entry_point.name}"
         try:
             module = entry_point.load()
-        except Exception as error:  # whatever a stranger's module raises must not stop gpudl
+        except (Exception, SystemExit) as error:  # whatever a stranger's module raises must not stop gpudl
             self._failed(Plugin(distribution, entry_point.value, version, f"{type(error).__name__}: {error}"))
             return
         self._add(module, Plugin(distribution, entry_point.value, version))
@@ -64,7 +68,9 @@ class Manager:
         """Load a plugin from a single file. Raises: PluginError where it cannot be read or breaks the rules."""
         file = Path(path)
         if not file.is_file():
-            raise PluginError(f"--plugin {path}: there is no such file")
+            near = did_you_mean(file.name, [p.name for p in file.parent.glob("*.py")] if file.parent.is_dir() else [])
+            missing = "is a folder, expected a .py file" if file.is_dir() else "there is no such file"
+            raise PluginError(f"--plugin {path}: {missing}{near}")
         name = f"gpudl_plugin_{file.stem}_{hashlib.sha256(str(file.resolve()).encode()).hexdigest()[:8]}"
         if self._pluggy.has_plugin(file.name):
             return
@@ -75,7 +81,7 @@ class Manager:
         sys.modules[name] = module
         try:
             spec.loader.exec_module(module)
-        except Exception as error:  # as above, but a file asked for by name is never skipped
+        except (Exception, SystemExit) as error:  # as above, but a file asked for by name is never skipped
             del sys.modules[name]
             raise PluginError(f"--plugin {path}: {type(error).__name__}: {error}") from error
         self._add(module, Plugin(file.name, str(file), ""))
