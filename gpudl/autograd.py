@@ -120,6 +120,8 @@ class Tensor:
             if self.data.size != 1:
                 raise UsageError(f"backward() of an array of shape {self.shape} needs a gradient; or reduce it first")
             gradient = array_module(self.data).ones_like(self.data)
+        elif gradient.shape != self.shape:
+            raise UsageError(f"backward(): the gradient has shape {gradient.shape}, but the value has {self.shape}")
         pending: dict[int, Array] = {id(self): gradient}
         for tensor in _newest_first(self):
             dy = pending.pop(id(tensor), None)
@@ -323,12 +325,16 @@ def differentiable(
     """
     code = op.__code__
     array_names = code.co_varnames[: code.co_argcount]
+    required = len(array_names) - len(op.__defaults__ or ())
 
     @functools.wraps(op)
     def call(*arrays: Any, **settings: Any) -> Any:
         if settings and len(arrays) < len(array_names):
             named = array_names[len(arrays) :]
             if any(name in settings for name in named):
+                for name in array_names[len(arrays) : required]:
+                    if name not in settings:
+                        raise TypeError(f"{op.__name__}() misses the array {name!r}")
                 arrays += tuple(settings.pop(name, None) for name in named)
         values: list[Any] = []
         tensors = recorded = False

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, wraps
+from numbers import Integral
+from typing import Any, ParamSpec, TypeVar, cast
 
 from gpudl.errors import ShapeError
 
@@ -14,10 +16,10 @@ Pair = int | Sequence[int]
 
 def pair(value: Pair, name: str, minimum: int = 1) -> tuple[int, int]:
     """Read a setting that is one integer or two: `3` and `(3, 3)` are the same."""
-    numbers = (value, value) if isinstance(value, int) else tuple(value)
-    if len(numbers) != 2 or not all(isinstance(n, int) and not isinstance(n, bool) and n >= minimum for n in numbers):
+    both = tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else (value, value)
+    if len(both) != 2 or not all(isinstance(n, Integral) and not isinstance(n, bool) and n >= minimum for n in both):
         raise ShapeError(f"{name}={value!r} is not an integer or a pair of integers of at least {minimum}")
-    return numbers[0], numbers[1]
+    return int(both[0]), int(both[1])
 
 
 def _amounts(padding: Padding) -> str | tuple[tuple[int, int], tuple[int, int]]:
@@ -30,6 +32,28 @@ def _amounts(padding: Padding) -> str | tuple[tuple[int, int], tuple[int, int]]:
     if len(both) != 2:
         raise ShapeError(f"padding={padding!r} needs two entries, for rows and columns")
     return pair(both[0], "padding", 0), pair(both[1], "padding", 0)
+
+
+Arguments = ParamSpec("Arguments")
+Geometry = TypeVar("Geometry")
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(_frozen(item) for item in value) if isinstance(value, (list, tuple)) else value
+
+
+def _remembered(of: Callable[Arguments, Geometry]) -> Callable[Arguments, Geometry]:
+    """Work a geometry out once for equal arguments. Lists, as TOML and JSON have them, count as tuples."""
+    cached = lru_cache(maxsize=1024)(of)
+
+    @wraps(of)
+    def call(*arguments: Any, **settings: Any) -> Any:
+        try:
+            return cached(*arguments, **settings)
+        except TypeError:  # a list among them cannot be hashed
+            return cached(*map(_frozen, arguments), **{name: _frozen(value) for name, value in settings.items()})
+
+    return cast(Any, call)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +150,7 @@ class ConvGeometry:
         return self.batch, self.rows.out, self.columns.out, self.filters
 
     @staticmethod
-    @lru_cache(maxsize=1024)
+    @_remembered
     def of(
         x_shape: tuple[int, ...],
         kernel_shape: tuple[int, ...],
@@ -200,7 +224,7 @@ class PoolGeometry:
         )
 
     @staticmethod
-    @lru_cache(maxsize=1024)
+    @_remembered
     def of(
         x_shape: tuple[int, ...], pool_size: Pair, strides: Pair | None = None, padding: Padding = "valid"
     ) -> PoolGeometry:

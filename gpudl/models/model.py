@@ -116,7 +116,6 @@ class Model(Layer):
         everyone = [history, *(callbacks or []), *([Progress(verbose)] if verbose else [])]
         steps = min(len(batches), steps_per_epoch or len(batches))
         called = CallbackList(everyone, self, {"epochs": epochs, "steps": steps, "verbose": verbose})
-        silent = CallbackList([c for c in everyone if c is not history], self, called.callbacks[0].params)
         self.history = history
         self.stop_training = False
         state = training.TrainingState(random.current_seed(), initial_epoch, step=self._need_optimizer().iterations)
@@ -126,7 +125,7 @@ class Model(Layer):
         training.train(
             self,
             batches,
-            None if held_out is None else lambda: training.test(self, held_out, silent, validation_steps),
+            None if held_out is None else lambda: training.test(self, held_out, called, validation_steps),
             called,
             int(epochs),
             state,

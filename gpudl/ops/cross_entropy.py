@@ -36,6 +36,8 @@ def sparse_softmax_cross_entropy(logits: Array, labels: Array) -> tuple[Array, A
     Shapes: logits (..., K), labels (...) of integers in [0, K) -> loss (...). Gradient: softmax(logits) - one_hot.
     """
     xp = array_module(logits)
+    if labels.shape != logits.shape[:-1]:
+        raise ShapeError(f"labels of shape {labels.shape} do not fit logits of shape {logits.shape}")
     flat = logits.reshape(-1, logits.shape[-1])
     picks = (xp.arange(len(flat)), labels.reshape(-1))
     shifted = flat - flat.max(axis=-1, keepdims=True)
@@ -90,7 +92,7 @@ def cross_entropy(probabilities: Array, targets: Array) -> tuple[Array, Any]:
 
 @differentiable
 def sparse_cross_entropy(probabilities: Array, labels: Array) -> tuple[Array, Any]:
-    """Cross-entropy of probabilities with integer labels: -log p[label].
+    """Cross-entropy of probabilities with integer labels: -log (p[label] / sum p).
 
     Shapes: probabilities (..., K), labels (...) of integers in [0, K) -> loss (...). Gradient: 0 where clipped.
     """
@@ -148,8 +150,10 @@ def _picked_loss(probabilities: Array, labels: Array, through_softmax: bool) -> 
     if labels.shape != probabilities.shape[:-1]:
         raise ShapeError(f"labels of shape {labels.shape} do not fit probabilities of shape {probabilities.shape}")
     flat = probabilities.reshape(-1, probabilities.shape[-1])
+    total = flat.sum(axis=-1, keepdims=True)
+    share = flat / total
     picks = (xp.arange(len(flat)), labels.reshape(-1))
-    picked = flat[picks]
+    picked = share[picks]
     clipped = xp.clip(picked, CLIP, 1 - CLIP)
     loss = -xp.log(clipped).reshape(labels.shape)
 
@@ -160,8 +164,10 @@ def _picked_loss(probabilities: Array, labels: Array, through_softmax: bool) -> 
         return dx.reshape(probabilities.shape)
 
     def direct(dy: Array) -> Array:
-        dx = xp.zeros(flat.shape, flat.dtype)
-        dx[picks] = -dy.reshape(-1) / clipped * (picked == clipped)
+        toward = -dy.reshape(-1) / clipped * (picked == clipped)
+        dx = xp.repeat((-toward * picked)[:, None], flat.shape[1], axis=1)
+        dx[picks] += toward
+        dx /= total
         return dx.reshape(probabilities.shape)
 
     return loss, (through if through_softmax else direct, None, None)

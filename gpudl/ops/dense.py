@@ -19,6 +19,8 @@ def dense(x: Array, kernel: Array, bias: Array | None = None) -> tuple[Array, ob
             f"input of shape {shown((None, *x.shape[1:]))} has {x.shape[-1]} features, but the kernel of shape "
             f"{shown(kernel.shape)} takes {kernel.shape[0]}"
         )
+    if bias is not None and bias.shape != kernel.shape[1:]:
+        raise ShapeError(f"bias must have shape {shown(kernel.shape[1:])}, one per unit, but has {shown(bias.shape)}")
     twin = kernels("dense", x, kernel)
     rows = x.reshape(-1, x.shape[-1])
     y = twin.product(rows, kernel)

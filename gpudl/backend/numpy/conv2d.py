@@ -19,6 +19,9 @@ from gpudl.shapes import ConvGeometry, WindowAxis
 BLOCK = 1 << 18
 """Elements of one block's patches: 1 MiB of float32, the L2 cache of a common core. Measured flat from 64k to 512k."""
 
+SHARES = 8
+"""Parts that a batch is cut into at least, and partial sums of the kernel gradient: enough for eight threads."""
+
 
 class _Patches:
     """The patches of a block of images, in a workspace that the next block reuses.
@@ -67,7 +70,7 @@ class _Patches:
 
 def _images_per_block(conv: ConvGeometry) -> int:
     per_image = conv.rows.out * conv.columns.out * conv.rows.window * conv.columns.window * conv.channels
-    return max(1, BLOCK // max(1, per_image))
+    return max(1, min(BLOCK // max(1, per_image), -(-conv.batch // SHARES)))
 
 
 def _grouped(kernel: np.ndarray, groups: int) -> np.ndarray:
@@ -167,7 +170,7 @@ def kernel_gradient(x: np.ndarray, dy: np.ndarray, conv: ConvGeometry) -> np.nda
         return product(x.reshape(-1, conv.channels).T, dy.reshape(-1, conv.filters)).reshape(conv.kernel_shape)
     images = _images_per_block(conv)
     # The batch is cut into runs of blocks, the same whatever the number of threads; a run adds up its own sum.
-    spans = blocks(conv.batch, max(images, -(-conv.batch // SUMS)))
+    spans = blocks(conv.batch, max(images, -(-conv.batch // SHARES)))
     taps = conv.rows.window * conv.columns.window * (conv.channels // groups)
     sums = np.zeros((len(spans), groups, taps, filters), x.dtype)
 
@@ -188,7 +191,3 @@ def kernel_gradient(x: np.ndarray, dy: np.ndarray, conv: ConvGeometry) -> np.nda
     run(work, spans, _size(conv))
     total = sums[0] if len(spans) == 1 else sums.sum(axis=0)
     return total.transpose(1, 0, 2).reshape(conv.kernel_shape)
-
-
-SUMS = 8
-"""Partial sums of the kernel gradient, enough to keep eight threads busy."""

@@ -79,6 +79,11 @@ class _Pool:
         for queue in self._queues:
             threading.Thread(target=_serve, args=(queue,), name="gpudl", daemon=True).start()
 
+    def close(self) -> None:
+        """Let the threads end."""
+        for queue in self._queues:
+            queue.put(None)
+
     def run(self, work: Work, shares: list[list[Piece]]) -> None:
         """Call `work` on every share, the last one on this thread; raise what any of them raised."""
         done: SimpleQueue[BaseException | None] = SimpleQueue()
@@ -105,25 +110,31 @@ _pool: _Pool | None = None
 
 def _serve(queue: SimpleQueue[Any]) -> None:
     _place.is_worker = True
-    while True:
-        work, share, done = queue.get()
+    while (order := queue.get()) is not None:
+        work, share, done = order
         try:
             work(share)
         except BaseException as error:
             done.put(error)
         else:
             done.put(None)
-        del work, share
+        del order, work, share
 
 
 def reset() -> None:
-    """Make a new pool at the next use: after a fork, which leaves threads behind, or for another thread count."""
+    """End the pool's threads; the next use makes a new one, for the thread count asked for by then."""
+    if _pool is not None:
+        _pool.close()
+    _forget()
+
+
+def _forget() -> None:
     global _pool
     _pool = None
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=reset)
+    os.register_at_fork(after_in_child=_forget)  # a child process has the pool, but not its threads
 
 
 def blocks(total: int, size: int) -> list[Piece]:

@@ -1,0 +1,188 @@
+"""Results do not depend on the number of threads, to the last bit."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gpudl import ops
+from gpudl.autograd import Tensor
+from gpudl.backend.numpy import workers
+from gpudl.errors import UsageError
+
+
+@pytest.fixture(scope="module")
+def pools() -> dict[int, Any]:
+    """One pool for each number of threads, for all tests here."""
+    return {count: workers._Pool(count) for count in (1, 2, 3, 4, 8)}
+
+
+@pytest.fixture
+def set_threads(monkeypatch: pytest.MonkeyPatch, pools: dict[int, Any]) -> Callable[[int], None]:
+    """Work with another number of threads."""
+    return lambda count: monkeypatch.setattr(workers, "_pool", pools[count])
+
+
+def conv2d(x: Any, kernel: Any) -> Any:
+    return ops.conv2d(x, kernel, padding="same")
+
+
+def strided_conv2d(x: Any, kernel: Any) -> Any:
+    return ops.conv2d(x, kernel, strides=2, padding="same")
+
+
+def grouped_conv2d(x: Any, kernel: Any) -> Any:
+    return ops.conv2d(x, kernel[:, :, :4], groups=2)
+
+
+def pointwise_conv2d(x: Any, kernel: Any) -> Any:
+    return ops.conv2d(x, kernel[:1, :1])
+
+
+def max_pool2d(x: Any, kernel: Any) -> Any:
+    return ops.max_pool2d(x, pool_size=3, strides=2, padding="same") * kernel[0, 0, 0, 0]
+
+
+def average_pool2d(x: Any, kernel: Any) -> Any:
+    return ops.average_pool2d(x, pool_size=3, strides=2, padding="same") * kernel[0, 0, 0, 0]
+
+
+def batch_norm(x: Any, kernel: Any) -> Any:
+    moving = np.zeros(8, np.float32), np.ones(8, np.float32)
+    y = ops.batch_norm(x, kernel[0, 0, :, 0], kernel[0, 0, :, 1], *moving, training=True)
+    return y + np.concatenate(moving).sum()
+
+
+@pytest.mark.parametrize(
+    "op", [conv2d, strided_conv2d, grouped_conv2d, pointwise_conv2d, max_pool2d, average_pool2d, batch_norm]
+)
+@pytest.mark.parametrize("small", [0, workers.SMALL])
+@pytest.mark.parametrize("shape", [(131, 13, 11, 8), (32, 28, 28, 8), (3, 40, 40, 8)])
+def test_any_number_of_threads_gives_equal_bits(
+    set_threads: Callable[[int], None],
+    monkeypatch: pytest.MonkeyPatch,
+    rng: np.random.Generator,
+    op: Callable[[Any, Any], Any],
+    small: int,
+    shape: tuple[int, ...],
+) -> None:
+    monkeypatch.setattr(workers, "SMALL", small)
+    images = rng.standard_normal(shape).astype(np.float32)
+    weights = rng.standard_normal((3, 3, 8, 16)).astype(np.float32)
+    projection: np.ndarray | None = None
+    results = {}
+    for count in (1, 2, 3, 8):
+        set_threads(count)
+        x, kernel = Tensor(images, requires_grad=True), Tensor(weights, requires_grad=True)
+        y = op(x, kernel)
+        if projection is None:
+            projection = rng.standard_normal(y.shape).astype(np.float32)
+        y.backward(projection)
+        assert x.grad is not None and kernel.grad is not None
+        results[count] = [array.tobytes() for array in (y.data, x.grad, kernel.grad)]
+    for count in (2, 3, 8):
+        equal = [a == b for a, b in zip(results[1], results[count], strict=True)]
+        assert equal == [True, True, True], f"value, dx, dkernel with {count} threads against one: {equal}"
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 8])
+def test_every_piece_is_done_once(set_threads: Callable[[int], None], count: int) -> None:
+    set_threads(count)
+    for total in (1, 2, 7, 64):
+        done, names, lock = [], set(), threading.Lock()
+
+        def work(pieces: list[tuple[int, int]], done: list = done, names: set = names, lock: Any = lock) -> None:
+            with lock:
+                done.extend(pieces)
+                names.add(threading.current_thread().name)
+
+        workers.run(work, workers.blocks(total, 3), workers.SMALL)
+        assert sorted(done) == workers.blocks(total, 3)
+        assert len(names) <= count
+
+
+def test_small_work_starts_no_threads(set_threads: Callable[[int], None]) -> None:
+    set_threads(4)
+    names = []
+    workers.run(lambda pieces: names.append(threading.current_thread().name), workers.blocks(9, 1), workers.SMALL - 1)
+    assert names == [threading.current_thread().name]
+
+
+@pytest.mark.parametrize("wrong", [0, 7])
+def test_an_error_in_any_thread_arrives(set_threads: Callable[[int], None], wrong: int) -> None:
+    """The first share runs in the pool, the last in the caller's thread."""
+    set_threads(3)
+
+    def work(pieces: list[tuple[int, int]]) -> None:
+        if (wrong, wrong + 1) in pieces:
+            raise ArithmeticError(f"piece {wrong}")
+
+    with pytest.raises(ArithmeticError, match=f"piece {wrong}"):
+        workers.run(work, workers.blocks(8, 1), workers.SMALL)
+    workers.run(lambda pieces: None, workers.blocks(8, 1), workers.SMALL)  # the pool is none the worse for it
+
+
+def test_blocks_cover_the_whole() -> None:
+    assert workers.blocks(10, 4) == [(0, 4), (4, 8), (8, 10)]
+    assert workers.blocks(3, 0) == [(0, 1), (1, 2), (2, 3)]
+    assert workers.blocks(0, 4) == []
+
+
+def test_the_number_of_threads_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GPUDL_NUM_THREADS", "3")
+    monkeypatch.setattr(workers, "_pool", None)
+    assert workers.thread_count() == 3
+    workers.run(lambda pieces: None, workers.blocks(8, 1), workers.SMALL)
+    assert workers._pool is not None and workers._pool.count == 3
+    workers.reset()
+    assert workers._pool is None
+
+
+@pytest.mark.parametrize("asked", ["0", "many", "-1"])
+def test_a_wrong_number_of_threads_is_refused(monkeypatch: pytest.MonkeyPatch, asked: str) -> None:
+    monkeypatch.setenv("GPUDL_NUM_THREADS", asked)
+    with pytest.raises(UsageError, match=f"GPUDL_NUM_THREADS={asked}"):
+        workers.thread_count()
+
+
+def test_without_a_number_it_is_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {1, 4, 6}, raising=False)
+    monkeypatch.delenv("GPUDL_NUM_THREADS", raising=False)
+    assert workers.thread_count() == 3
+
+
+def test_blas_gets_its_threads_back(set_threads: Callable[[int], None]) -> None:
+    """Inside a piece BLAS has one thread; afterwards, after an error as well, as many as before."""
+
+    def counts() -> list[int | None]:
+        return [library.num_threads for library in workers.single_threaded_blas._libraries or []]
+
+    set_threads(2)
+    workers.run(lambda pieces: None, workers.blocks(2, 1), workers.SMALL)  # finds the libraries
+    before: list[int | None] = counts()
+    inside: list[list[int | None]] = []
+    assert before
+    workers.run(lambda pieces: inside.append(counts()), workers.blocks(2, 1), workers.SMALL)
+    assert inside == [[1] * len(before)] * 2 and counts() == before
+
+    def fail(pieces: list[tuple[int, int]]) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        workers.run(fail, workers.blocks(2, 1), workers.SMALL)
+    assert counts() == before
+
+
+def test_work_inside_work_does_not_wait_for_itself(set_threads: Callable[[int], None]) -> None:
+    set_threads(2)
+    done = []
+
+    def inner(pieces: list[tuple[int, int]]) -> None:
+        done.extend(pieces)
+
+    workers.run(lambda pieces: workers.run(inner, pieces, workers.SMALL), workers.blocks(8, 1), workers.SMALL)
+    assert sorted(done) == workers.blocks(8, 1)
