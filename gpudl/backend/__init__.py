@@ -51,9 +51,10 @@ def _kernel_module(stem: str, name: str) -> ModuleType:
 
 def kernels(stem: str, *arrays: Array) -> Any:
     """Return gpudl's kernels of a family ("conv2d", "pool2d", ...) for the library the arrays belong to."""
-    if type(arrays[0]) is np.ndarray and len(arrays) == 1:
-        return _kernel_module(stem, "numpy")
-    return _kernel_module(stem, library(*arrays))
+    for array in arrays:
+        if type(array) is not np.ndarray:
+            return _kernel_module(stem, library(*arrays))
+    return _kernel_module(stem, "numpy")
 
 
 def resolve_device(device: str) -> str:

@@ -98,9 +98,8 @@ def run(arguments: list[str]) -> int:
         if debug:
             raise
         typer.secho("error: ", fg=typer.colors.RED, bold=True, nl=False, err=True)
-        typer.echo(
-            f"out of memory: {error or 'no more could be had'}; make the layers or data.batch_size smaller", err=True
-        )
+        needed = str(error) or "the system gave no more"
+        typer.echo(f"out of memory: {needed}; make the layers or data.batch_size smaller", err=True)
         return TrainingError.exit_code
     except BrokenPipeError:  # the reader of the output, as in `gpudl summary ... | head`, has seen enough
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115  for what is still to be flushed

@@ -9,7 +9,7 @@ import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path as FilePath
-from typing import Any
+from typing import Any, cast
 
 from gpudl import registry
 from gpudl.datasets import Dataset
@@ -138,12 +138,11 @@ def _put(values: dict[str, Any], path: Path, value: Any, origin: str, problems: 
             raise UsageError(f"{origin}: {above} is {shown(target)}, not a table; it has no settings of its own")
         elif isinstance(part, int):
             raise UsageError(f"{origin}: {above} is a table, not a list; expected the name of a setting, not {part}")
+        holder = cast(Any, target)  # a list with an index, or a table with a name
         if i == len(path) - 1:
-            target[part] = value
-        elif isinstance(part, int):
-            target = target[part]
+            holder[part] = value
         else:
-            target = target.setdefault(part, {})
+            target = holder[part] if isinstance(part, int) else holder.setdefault(part, {})
     problems.overridden[path] = origin
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import Any, Unpack
 
-from gpudl import activations, ops
+from gpudl import activations, initializers, ops, regularizers
 from gpudl.activations import Activation
 from gpudl.errors import ShapeError, UsageError
 from gpudl.initializers import Initializer
@@ -57,10 +57,10 @@ class Conv2D(Layer):
         self.groups = groups
         self.activation = activations.get(activation)
         self.use_bias = use_bias
-        self.kernel_initializer = kernel_initializer
-        self.bias_initializer = bias_initializer
-        self.kernel_regularizer = kernel_regularizer
-        self.bias_regularizer = bias_regularizer
+        self.kernel_initializer = initializers.get(kernel_initializer)
+        self.bias_initializer = initializers.get(bias_initializer)
+        self.kernel_regularizer = regularizers.get(kernel_regularizer)
+        self.bias_regularizer = regularizers.get(bias_regularizer)
         self.bias = None
 
     def build(self, input_shape: OpenShape) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Unpack
 
-from gpudl import ops, random
+from gpudl import initializers, ops, random, regularizers
 from gpudl.errors import ShapeError, UsageError
 from gpudl.initializers import Initializer
 from gpudl.layers.base import Layer, LayerSettings, OpenShape
@@ -29,6 +29,12 @@ class Dropout(Layer):
         super().__init__(**settings)
         if not 0 <= rate <= 1:
             raise UsageError(f"Dropout(rate={rate!r}) must lie between 0 and 1")
+        if noise_shape is not None:
+            if not isinstance(noise_shape, (tuple, list)) or not all(
+                n is None or (isinstance(n, int) and n > 0) for n in noise_shape
+            ):
+                raise UsageError(f"Dropout(noise_shape={noise_shape!r}) must hold positive integers or None")
+            noise_shape = tuple(noise_shape)
         self.rate, self.noise_shape, self.seed = rate, noise_shape, seed
 
     def call(self, x: Any, training: bool = False) -> Any:
@@ -72,10 +78,12 @@ class BatchNormalization(Layer):
             raise UsageError(f"BatchNormalization(momentum={momentum!r}) must lie between 0 and 1")
         self.axis, self.momentum, self.epsilon = axis, momentum, epsilon
         self.center, self.scale = center, scale
-        self.beta_initializer, self.gamma_initializer = beta_initializer, gamma_initializer
-        self.moving_mean_initializer = moving_mean_initializer
-        self.moving_variance_initializer = moving_variance_initializer
-        self.beta_regularizer, self.gamma_regularizer = beta_regularizer, gamma_regularizer
+        self.beta_initializer = initializers.get(beta_initializer)
+        self.gamma_initializer = initializers.get(gamma_initializer)
+        self.moving_mean_initializer = initializers.get(moving_mean_initializer)
+        self.moving_variance_initializer = initializers.get(moving_variance_initializer)
+        self.beta_regularizer = regularizers.get(beta_regularizer)
+        self.gamma_regularizer = regularizers.get(gamma_regularizer)
         self.gamma = self.beta = None
 
     def build(self, input_shape: OpenShape) -> None:

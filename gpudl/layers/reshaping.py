@@ -9,6 +9,7 @@ from gpudl import activations, ops
 from gpudl.activations import Activation as ActivationFunction
 from gpudl.errors import ShapeError, UsageError
 from gpudl.layers.base import Layer, LayerSettings, OpenShape
+from gpudl.ops.layout import check_format
 from gpudl.shapes import shown
 
 
@@ -52,12 +53,19 @@ def Input(  # noqa: N802  Keras's name
 
 
 class Flatten(Layer):
-    """Lay each sample out as one row. Shapes: (N, ...) -> (N, product of the rest)."""
+    """Lay each sample out as one row. Shapes: (N, ...) -> (N, product of the rest).
 
-    def __init__(self, **settings: Unpack[LayerSettings]) -> None:
+    With "channels_first", channels come last in the row all the same, so that it does not depend on the layout.
+    """
+
+    def __init__(self, data_format: str | None = None, **settings: Unpack[LayerSettings]) -> None:
         super().__init__(**settings)
+        self.data_format = data_format or "channels_last"
+        check_format(self.data_format)
 
     def call(self, x: Any) -> Any:
+        if self.data_format == "channels_first" and len(x.shape) > 2:
+            x = ops.transpose(x, axes=(0, *range(2, len(x.shape)), 1))
         return ops.reshape(x, (x.shape[0], math.prod(x.shape[1:])))
 
 

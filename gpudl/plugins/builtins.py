@@ -101,6 +101,7 @@ def register_regularizers(register: Register) -> None:
     register("l1", regularizers.L1)
     register("l2", regularizers.L2)
     register("l1_l2", regularizers.L1L2)
+    register("l1l2", regularizers.L1L2)
 
 
 @hookimpl

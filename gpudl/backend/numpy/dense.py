@@ -18,6 +18,8 @@ WORTH_SPLITTING = 1 << 23
 def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """a (M, I), b (I, O) -> a @ b (M, O)."""
     if a.shape[0] * b.size < WORTH_SPLITTING or a.shape[0] < PARTS:
+        if single_threaded_blas.active:
+            return a @ b
         with single_threaded_blas:
             return a @ b
     out = np.empty((a.shape[0], b.shape[1]), np.result_type(a, b))

@@ -1,7 +1,7 @@
 """Optimizer steps on flat NumPy buffers, in place.
 
-Memory plan. Adam reads and writes four arrays in some ten NumPy passes. Over the whole buffer each pass would go to
-main memory; over blocks of 65,536 numbers they run in cache, with two scratch blocks for what lies between. Smaller
+Memory plan. Adam reads and writes four arrays in ten NumPy passes. Over the whole buffer each pass would go to
+main memory; over blocks of 65,536 numbers they run in cache, with a scratch block for what lies between. Smaller
 blocks would fit a smaller cache, but then the threads mostly wait for each other's interpreter lock (measured).
 """
 
@@ -62,27 +62,28 @@ def adam(
     beta_2: float,
     epsilon: float,
 ) -> None:
-    """One step of Adam: w -= step * first / (sqrt(second) + epsilon). `step` holds the bias corrections."""
+    """One step of Adam: w -= step * m / (sqrt(v) + epsilon). `step` holds the bias corrections.
+
+    `first` is m / (1 - beta_1) and `second` v / (1 - beta_2): sums instead of means, which saves two of twelve passes.
+    """
+    root = (1 - beta_2) ** 0.5
+    factor, shift = step * (1 - beta_1) / root, epsilon / root
 
     def work(pieces: list[tuple[int, int]]) -> None:
-        size = min(BLOCK, weights.size)
-        scratch, root = np.empty(size, weights.dtype), np.empty(size, weights.dtype)
+        scratch = np.empty(min(BLOCK, weights.size), weights.dtype)
         for start, stop in pieces:
-            g, m, v = gradients[start:stop], first[start:stop], second[start:stop]
-            a, b = scratch[: stop - start], root[: stop - start]
+            g, m, v, a = gradients[start:stop], first[start:stop], second[start:stop], scratch[: stop - start]
             m *= beta_1
-            np.multiply(g, 1 - beta_1, out=a)
-            m += a
+            m += g
             v *= beta_2
             np.multiply(g, g, out=a)
-            a *= 1 - beta_2
             v += a
             if largest is not None:
                 v = np.maximum(largest[start:stop], v, out=largest[start:stop])
-            np.sqrt(v, out=b)
-            b += epsilon
-            np.divide(m, b, out=a)
-            a *= step
+            np.sqrt(v, out=a)
+            a += shift
+            np.divide(m, a, out=a)
+            a *= factor
             weights[start:stop] -= a
 
     _run(work, weights.size)

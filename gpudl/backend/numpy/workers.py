@@ -48,6 +48,11 @@ class _SingleThreadedBlas:
         self._libraries: list[Any] | None = None
         self._before: list[int] = []
 
+    @property
+    def active(self) -> bool:
+        """Whether BLAS is held to one thread already: within a training step, say."""
+        return self._depth > 0
+
     def __enter__(self) -> None:
         with self._lock:
             self._depth += 1
