@@ -122,31 +122,25 @@ class Tensor:
             gradient = array_module(self.data).ones_like(self.data)
         elif gradient.shape != self.shape:
             raise UsageError(f"backward(): the gradient has shape {gradient.shape}, but the value has {self.shape}")
+        if self.node is None:
+            self.accumulate(gradient)
+            return
         pending: dict[int, Array] = {id(self): gradient}
-        for tensor in _newest_first(self):
+        for tensor, node in _newest_first(self):
             dy = pending.pop(id(tensor), None)
-            node = tensor.node
-            if node is None:
-                if dy is not None:
-                    tensor.accumulate(dy)
-                continue
             tensor.node = _USED  # what the node holds is freed as early as can be
             if dy is None:
                 continue
             way_back = node.backward
-            if isinstance(way_back, tuple):
-                gradients = (
-                    back(dy) if back is not None and t is not None and t.requires_grad else None
-                    for t, back in zip(node.inputs, way_back, strict=False)
-                )
+            if type(way_back) is tuple:
+                for source, back in zip(node.inputs, way_back, strict=False):
+                    if source is not None and back is not None and source.requires_grad:
+                        _pass_on(source, back(dy), pending)
             else:
-                gradients = way_back(dy)
-                if len(node.inputs) == 1:
-                    gradients = (gradients,)
-            for source, part in zip(node.inputs, gradients, strict=False):
-                if source is not None and part is not None and source.requires_grad:
-                    known = pending.get(id(source))
-                    pending[id(source)] = part if known is None else known + part
+                gradients = way_back(dy)  # pyright: ignore[reportCallIssue]  one function
+                for source, part in zip(node.inputs, gradients if len(node.inputs) > 1 else (gradients,), strict=False):
+                    if source is not None and part is not None and source.requires_grad:
+                        _pass_on(source, part, pending)
 
     def accumulate(self, gradient: Array) -> None:
         """Add to this leaf's gradient."""
@@ -246,30 +240,38 @@ class Tensor:
         return min(self, axis=axis, keepdims=keepdims)
 
 
-def _newest_first(last: Tensor) -> list[Tensor]:
-    """Every Tensor that `last` was computed from, results before what they were computed from."""
-    found: dict[int, Tensor] = {id(last): last}
+def _pass_on(source: Tensor, part: Array, pending: dict[int, Array]) -> None:
+    """Give a part of its gradient to a leaf at once, or keep it until the turn of the Tensor comes."""
+    if source.node is None:
+        source.accumulate(part)
+    else:
+        known = pending.get(id(source))
+        pending[id(source)] = part if known is None else known + part
+
+
+def _newest_first(last: Tensor) -> list[tuple[Tensor, Node]]:
+    """Every computed Tensor behind `last`, with its node; results before what they were computed from."""
+    found: dict[int, tuple[Tensor, Node]] = {}
     waiting = [last]
     while waiting:
-        node = waiting.pop().node
+        tensor = waiting.pop()
+        node = tensor.node
         if node is _USED:
             raise UsageError("backward() reached a value whose tape is used up; compute it again, or add the losses")
-        if node is not None:
-            for source in node.inputs:
-                if source is not None and source.requires_grad and id(source) not in found:
-                    found[id(source)] = source
-                    waiting.append(source)
-    return sorted(found.values(), key=lambda t: -1 if t.node is None else t.node.order, reverse=True)
+        if node is not None and node.order not in found:
+            found[node.order] = (tensor, node)
+            waiting.extend(source for source in node.inputs if source is not None and source.requires_grad)
+    return [found[order] for order in sorted(found, reverse=True)]
 
 
 class Parameter(Tensor):
     """A weight of a layer: a leaf with a name, that training changes unless `trainable` is off.
 
     `buffer`, where an optimizer gave one, is the place in its flat gradient buffer that `grad` is written to.
-    `regularizer` adds a penalty to the loss, `constraint` is applied after each step; both may be None.
+    `regularizer` adds a penalty to the loss; it may be None.
     """
 
-    __slots__ = ("buffer", "constraint", "name", "regularizer")
+    __slots__ = ("buffer", "name", "regularizer")
 
     def __init__(
         self,
@@ -277,12 +279,10 @@ class Parameter(Tensor):
         name: str = "parameter",
         trainable: bool = True,
         regularizer: Callable[[Any], Any] | None = None,
-        constraint: Callable[[Any], Any] | None = None,
     ) -> None:
         super().__init__(data, requires_grad=trainable)
         self.name = name
         self.regularizer = regularizer
-        self.constraint = constraint
         self.buffer: Array | None = None
 
     @property

@@ -28,15 +28,16 @@ def read_samples(path: str, sample_shape: tuple[int | None, ...] | None) -> np.n
         raise DataError(f"{path}: there is no such file{near}")
     try:
         with file.open("rb") as opened:
-            if opened.read(6) not in (b"\x93NUMPY", b"PK\x03\x04\x14\x00", b"PK\x03\x04\x2d\x00"):
+            if not opened.read(6).startswith((b"\x93NUMPY", b"PK\x03\x04")):
                 raise DataError(f"{path}: not a .npy or .npz file; write one with numpy.save(path, samples)")
-        content = np.load(file, allow_pickle=False)
-        if isinstance(content, np.lib.npyio.NpzFile):
-            names = content.files
-            name = next((n for n in ("x", "x_test") if n in names), names[0] if len(names) == 1 else None)
-            if name is None:
-                raise DataError(f"{path}: holds {', '.join(names) or 'nothing'}; call the array of samples x")
-            content = content[name]
+            opened.seek(0)
+            content = np.load(opened, allow_pickle=False)
+            if isinstance(content, np.lib.npyio.NpzFile):
+                names = content.files
+                name = next((n for n in ("x", "x_test") if n in names), names[0] if len(names) == 1 else None)
+                if name is None:
+                    raise DataError(f"{path}: holds {', '.join(names) or 'nothing'}; call the array of samples x")
+                content = content[name]
     except DataError:
         raise
     except Exception as error:  # NumPy raises many kinds for damaged files

@@ -1,7 +1,7 @@
 """Products of batches and weights on NumPy.
 
-A large product is cut into four parts along the rows of its result, which the threads share; each is one call of
-BLAS, so the order of no sum depends on the number of threads.
+A large product is cut into parts along the rows of its result, which the threads share; each is one call of BLAS. How
+many parts depends on the product's size alone, so the order of no sum depends on the number of threads.
 """
 
 from __future__ import annotations
@@ -10,14 +10,17 @@ import numpy as np
 
 from gpudl.backend.numpy.workers import blocks, run, single_threaded_blas
 
-PARTS = 4
+PART = 1 << 24
+"""Multiply-adds of one part: BLAS packs the right factor anew for each, so there should be few."""
+MOST_PARTS = 8
 WORTH_SPLITTING = 1 << 23
 """Multiply-adds: some 120 microseconds of one core, several times what waking another costs."""
 
 
 def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """a (M, I), b (I, O) -> a @ b (M, O)."""
-    if a.shape[0] * b.size < WORTH_SPLITTING or a.shape[0] < PARTS:
+    work_size = a.shape[0] * b.size
+    if work_size < WORTH_SPLITTING or a.shape[0] < MOST_PARTS:
         if single_threaded_blas.active:
             return a @ b
         with single_threaded_blas:
@@ -28,7 +31,8 @@ def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         for start, stop in pieces:
             np.matmul(a[start:stop], b, out=out[start:stop])
 
-    run(work, blocks(a.shape[0], -(-a.shape[0] // PARTS)), a.shape[0] * b.size // 64)
+    parts = min(MOST_PARTS, max(2, work_size // PART))
+    run(work, blocks(a.shape[0], -(-a.shape[0] // parts)), work_size // 64)
     return out
 
 
