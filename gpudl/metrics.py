@@ -161,8 +161,6 @@ def get(metric: Any, loss: losses.Loss | None = None) -> Metric:
     "accuracy" after a binary cross-entropy is the binary one. Raises: UnknownNameError.
     """
     found = registry.resolve("metrics", metric)
-    if type(found) is Accuracy and isinstance(loss, losses.BinaryCrossentropy):
-        found = BinaryAccuracy()
     if not isinstance(found, Metric):
         found = FunctionMetric(found)
     if isinstance(metric, str):

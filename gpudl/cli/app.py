@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import Annotated, Any
 
@@ -85,6 +84,8 @@ def run(arguments: list[str]) -> int:
     try:
         add_plugin_commands("--strict-plugins" in arguments)
         result: Any = app(args=arguments, standalone_mode=False)
+        if result == 130:  # what Typer makes of KeyboardInterrupt
+            raise KeyboardInterrupt
         return result if isinstance(result, int) else 0
     except GpudlError as error:
         if debug:
@@ -101,13 +102,11 @@ def run(arguments: list[str]) -> int:
         needed = str(error) or "the system gave no more"
         typer.echo(f"out of memory: {needed}; make the layers or data.batch_size smaller", err=True)
         return TrainingError.exit_code
-    except BrokenPipeError:  # the reader of the output, as in `gpudl summary ... | head`, has seen enough
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  for what is still to be flushed
-        return 0
     except typer.Exit as done:
         return done.exit_code
     except (typer.Abort, KeyboardInterrupt):
-        typer.echo("interrupted", err=True)
+        typer.secho("interrupted: ", fg=typer.colors.YELLOW, bold=True, nl=False, err=True)
+        typer.echo("stopped at once; nothing is saved of the epoch under way", err=True)
         return 130
     except Exception as error:
         show = getattr(error, "show", None)

@@ -73,13 +73,14 @@ class Model(Layer):
         steps_per_epoch: int | None = None,
         validation_steps: int | None = None,
         validation_batch_size: int | None = None,
-        validation_freq: int = 1,
+        validation_freq: int | Sequence[int] = 1,
         resume: Mapping[str, Any] | None = None,
     ) -> History:
         """Train on x and y, and return the values of every epoch.
 
         `validation_split` sets the last samples aside before shuffling; `validation_data` is (x, y) or
-        (x, y, sample_weight). `verbose` is 0 for silence, 1 for a live bar, 2 for one line an epoch. `resume` is what
+        (x, y, sample_weight); `validation_freq` says after which epochs: every n-th, or those listed, counted from 1.
+        `verbose` is 0 for silence, 1 for a live bar, 2 for one line an epoch. `resume` is what
         `training_checkpoint` returned: training goes on from there as if it had never stopped.
 
         Raises: UsageError before `compile`, or where data and model do not fit; DataError for unusable data.
@@ -92,14 +93,14 @@ class Model(Layer):
             raise UsageError(f"epochs={epochs!r} must be an integer of at least 0")
         if sample_weight is not None:
             sample_weight = np.asarray(sample_weight, dtype=np.float32)
-        if class_weight is not None:
-            by_class = _class_weights(y, class_weight)
-            sample_weight = by_class if sample_weight is None else sample_weight * by_class
         if validation_data is None and validation_split:
             begin = split_off(len(x), validation_split)
             validation_data = tuple(a[begin:] for a in (x, y, sample_weight) if a is not None)
             x, y = x[:begin], y[:begin]
             sample_weight = None if sample_weight is None else sample_weight[:begin]
+        if class_weight is not None:  # after the split: validation is not weighted by class
+            by_class = _class_weights(y, class_weight)
+            sample_weight = by_class if sample_weight is None else sample_weight * by_class
         batches = Batches(x, y, sample_weight, batch_size, shuffle)
         self._check_targets(batches)
         held_out = None

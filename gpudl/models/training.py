@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -120,7 +120,7 @@ def train(
     callbacks: CallbackList,
     epochs: int,
     state: TrainingState,
-    validation_freq: int = 1,
+    validation_freq: int | Sequence[int] = 1,
     steps_per_epoch: int | None = None,
     callback_states: list[dict[str, Any]] | None = None,
 ) -> None:
@@ -138,7 +138,7 @@ def train(
         callbacks("on_train_begin", {})
         for callback, saved in zip(callbacks.callbacks, callback_states or [], strict=False):
             callback.load_state(saved)
-        while state.epoch < epochs and not model.stop_training:
+        while state.epoch < epochs:
             callbacks("on_epoch_begin", state.epoch, {})
             logs.reset()
             state.logs = logs
@@ -149,7 +149,7 @@ def train(
             resumed = False
             steps = min(len(batches), steps_per_epoch or len(batches))
             for batch in batches.take(batches.order(state.order), state.batch):
-                if state.batch >= steps or model.stop_training:
+                if state.batch >= steps:
                     break
                 callbacks("on_train_batch_begin", state.batch, logs)
                 random.begin_step(state.step)
@@ -157,13 +157,23 @@ def train(
                 state.step += 1
                 state.batch += 1
                 callbacks("on_train_batch_end", state.batch - 1, logs)
+                if model.stop_training:
+                    break
             last = dict(logs)
-            if validate is not None and (state.epoch + 1) % validation_freq == 0:
+            state.totals, state.logs = logs.totals(), None  # validation counts with the same metrics
+            if validate is not None and _due(state.epoch + 1, validation_freq):
                 last.update((f"val_{name}", value) for name, value in validate().items())
             state.epoch += 1
             state.batch = 0
             callbacks("on_epoch_end", state.epoch - 1, last)
+            if model.stop_training:
+                break
         callbacks("on_train_end", last)
+
+
+def _due(epoch: int, validation_freq: int | Sequence[int]) -> bool:
+    """Whether validation follows this epoch, counted from 1: every n-th, or one of those listed."""
+    return epoch % validation_freq == 0 if isinstance(validation_freq, int) else epoch in validation_freq
 
 
 @contextlib.contextmanager
