@@ -26,9 +26,11 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
             os.fsync(file.fileno())
         os.chmod(unfinished, 0o644)
         os.replace(unfinished, path)
-    except OSError as error:
+    except BaseException as error:
         if unfinished is not None:
             Path(unfinished).unlink(missing_ok=True)
+        if not isinstance(error, OSError):
+            raise  # Ctrl-C, say
         reason = "no space is left on the disk" if error.errno == errno.ENOSPC else error.strerror or str(error)
         kept = "; the file that was there is unchanged" if path.exists() else ""
         raise TrainingError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from gpudl import losses, registry
+from gpudl import registry
 from gpudl.backend import Array, array_module, to_numpy
 from gpudl.configurable import Configurable
 from gpudl.errors import ShapeError, UsageError
@@ -155,10 +155,10 @@ class MeanSquaredError(Metric):
         return ((y_pred - y_true.reshape(y_pred.shape)) ** 2).reshape(len(y_pred), -1).mean(axis=-1)
 
 
-def get(metric: Any, loss: losses.Loss | None = None) -> Metric:
+def get(metric: Any) -> Metric:
     """Return a metric by name, settings, or from a function; a metric found by name is called as it was asked for.
 
-    "accuracy" after a binary cross-entropy is the binary one. Raises: UnknownNameError.
+    Raises: UnknownNameError.
     """
     found = registry.resolve("metrics", metric)
     if not isinstance(found, Metric):

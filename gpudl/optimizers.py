@@ -88,7 +88,7 @@ class Optimizer(Configurable):
         The first call lays the parameters into this optimizer's buffers. A parameter without a gradient counts as
         having gradient 0.
         """
-        if not self._owns(parameters):
+        if not parameters or not self._owns(parameters):
             gradients = [p.grad for p in parameters]
             self.build(parameters)
             for p, gradient in zip(parameters, gradients, strict=True):
@@ -114,9 +114,9 @@ class Optimizer(Configurable):
 
     def load_state(self, state: dict[str, Any], parameters: Sequence[Parameter]) -> None:
         """Continue from what `state` returned, with the same parameters in the same order."""
-        self.iterations = state["iterations"]
+        self.iterations = int(state["iterations"])
         if state["learning_rate"] is not None:
-            self._rate = state["learning_rate"]
+            self.learning_rate = state["learning_rate"]
         if not state["arrays"]:
             return
         self.build(parameters)

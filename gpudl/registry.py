@@ -81,6 +81,9 @@ def lookup(kind: str, name: str) -> Any:
     for candidate in (name, snake_case(name), name.lower()):
         if candidate in names:
             return names[candidate]
+    for item in names.values():  # a class name that snake case does not lead to: TerminateOnNaN, InputLayer
+        if getattr(item, "__name__", None) == name:
+            return item
     one = kind.removesuffix("es") if kind in ("losses",) else kind.removesuffix("s")
     hint = did_you_mean(snake_case(name), names) or "; known: " + ", ".join(sorted(names))
     raise UnknownNameError(f'unknown {one} "{name}"{hint}')

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from typing import Annotated, Any
 
 import typer
@@ -83,7 +84,9 @@ def run(arguments: list[str]) -> int:
     debug = "--debug" in arguments
     try:
         add_plugin_commands("--strict-plugins" in arguments)
-        result: Any = app(args=arguments, standalone_mode=False)
+        with warnings.catch_warnings():  # of NumPy's arithmetic: what comes of it is reported as divergence
+            warnings.filterwarnings("ignore", ".* encountered in ", RuntimeWarning)
+            result: Any = app(args=arguments, standalone_mode=False)
         if result == 130:  # what Typer makes of KeyboardInterrupt
             raise KeyboardInterrupt
         return result if isinstance(result, int) else 0

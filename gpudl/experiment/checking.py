@@ -110,7 +110,7 @@ def check_settings(
                 known = sorted((*by_name, *also))
                 hint = did_you_mean(name, known) or f"; {owner} takes {', '.join(known) or 'no settings'}"
                 problems.add((*path, name), f"{owner} has no setting of that name{hint}")
-            elif detail["type"] == "missing":
+            elif detail["type"] == "missing" and len(detail["loc"]) == 1:  # not the missing entry of a list
                 problems.add(path, f'{owner} needs "{name}": {by_name[name].expected}')
             elif name in by_name:
                 problems.add((*path, name), f"expected {by_name[name].expected}, but got {shown(table[name])}")
@@ -146,7 +146,9 @@ def check_block(kind: str, value: Any, path: Path, problems: Problems) -> Any:
         problems.add(path, f'expected {a_name}, or a table with "type", but got {shown(value)}')
         return value
     if "type" not in value:
-        problems.add(path, f'needs "type", {a_name}')
+        near = next((key for key in value if did_you_mean(key, ["type"])), None)
+        hint = "" if near is None else f'; did you mean "type" by "{near}"?'
+        problems.add(path, f'needs "type", {a_name}{hint}')
         return dict(value)
     if not isinstance(value["type"], str):
         problems.add((*path, "type"), f"expected {a_name}, but got {shown(value['type'])}")

@@ -201,6 +201,9 @@ def _check_data(table: dict[str, Any], problems: Problems) -> dict[str, Any]:
             table = {name: v for name, v in table.items() if name in {s.name for s in DATA}}
     elif "dataset" not in table:
         problems.add(("data",), f'needs "dataset": one of {", ".join(registry.table("datasets"))}')
+        for name in table.keys() - {s.name for s in DATA}:
+            if near := did_you_mean(name, [s.name for s in DATA]):
+                problems.add(("data", name), f"[data] has no setting of that name{near}")
         table = {name: v for name, v in table.items() if name in {s.name for s in DATA}}
     owner = "[data]" if settings is DATA else f'[data] with dataset = "{table["dataset"]}"'
     checked = check_settings(owner, settings, table, ("data",), problems)

@@ -11,13 +11,26 @@ _KEY = re.compile(r"""^\s*((?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[A-Za
 
 
 def _parts(dotted: str) -> list[str]:
-    return [part.strip().strip("\"'") for part in re.findall(r"\"[^\"]*\"|'[^']*'|[^.\s]+", dotted)]
+    found = re.findall(r"\"[^\"]*\"|'[^']*'|[^.\s]+", dotted)
+    return [part[1:-1] if part[0] in "\"'" else part for part in found]
 
 
-def _open_ends(line: str) -> int:
-    """Brackets and braces a line opens and leaves open, strings and comments aside."""
-    bare = re.sub(r"\"(?:\\.|[^\"\\])*\"|'[^']*'", "", line).partition("#")[0]
-    return sum(bare.count(c) for c in "[{") - sum(bare.count(c) for c in "]}")
+_STRING = re.compile(r"""\"{3}(?:\\.|[^\\])*?\"{3,5}|'{3}.*?'{3,5}|(?P<open>\"{3}|'{3})|"(?:\\.|[^"\\])*"|'[^']*'|#""")
+
+
+def _scan(text: str) -> tuple[int, str]:
+    """Return how many brackets and braces a line leaves open, strings and comments aside, and an open triple quote."""
+    depth, place, mark = 0, 0, ""
+    while place < len(text) and not mark:
+        found = _STRING.match(text, place)
+        if found is None:
+            depth += (text[place] in "[{") - (text[place] in "]}")
+            place += 1
+        elif found[0] == "#":
+            break
+        else:
+            mark, place = found["open"] or "", found.end()
+    return depth, mark
 
 
 def line_numbers(text: str) -> dict[Path, int]:
@@ -29,10 +42,14 @@ def line_numbers(text: str) -> dict[Path, int]:
     quotes = ""
     for number, line in enumerate(text.split("\n"), 1):
         if quotes:
-            quotes = "" if quotes in line else quotes
+            _, closing, rest = line.partition(quotes)
+            if closing:
+                opened, quotes = _scan(rest)
+                depth += opened
             continue
         if depth > 0:
-            depth += _open_ends(line)
+            opened, quotes = _scan(line)
+            depth += opened
             continue
         if header := _HEADER.match(line):
             table = ()
@@ -50,11 +67,7 @@ def line_numbers(text: str) -> dict[Path, int]:
             for name in _parts(key[1]):
                 path = (*path, name)
                 lines.setdefault(path, number)
-            value = line[key.end() :]
-            for mark in ('"""', "'''"):
-                if value.count(mark) == 1:
-                    quotes = mark
-            depth = 0 if quotes else _open_ends(value)
+            depth, quotes = _scan(line[key.end() :])
     return lines
 
 

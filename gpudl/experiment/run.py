@@ -9,7 +9,6 @@ import math
 import platform
 import signal
 import time
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -184,8 +183,7 @@ def _run(
     began = time.perf_counter()
     earlier = 0.0 if checkpoint is None else checkpoint["seconds"]
     try:
-        with stop.listening(), warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # of overflow; TerminateOnNaN speaks of what comes of it
+        with stop.listening():
             history = model.fit(
                 data.x_train,
                 data.y_train,

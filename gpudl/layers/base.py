@@ -236,18 +236,21 @@ class Layer(Configurable):
         return sum(weight.size for weight in self.weights)
 
     def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments and the layer's name."""
+        """Return the constructor's arguments, the layer's name, and `trainable` where it is off by now."""
         config = super().get_config()
         config["name"] = self.name
-        return config
+        config.pop("trainable", None)
+        return config if self.trainable else {**config, "trainable": False}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
-        """Make a layer from what `get_config` returned; `name` need not be an argument of its constructor."""
+        """Make a layer from what `get_config` returned; its constructor need not take `name` and `trainable`."""
         arguments = dict(config)
-        name = arguments.pop("name", None)
+        name, trainable = arguments.pop("name", None), arguments.pop("trainable", True)
         layer = cls(**arguments)
         layer._name_itself(name)
+        if not trainable:
+            layer.trainable = False
         return layer
 
     def __str__(self) -> str:

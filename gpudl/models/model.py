@@ -50,7 +50,7 @@ class Model(Layer):
         """
         self.optimizer = optimizers.get(optimizer)
         self.loss = None if loss is None else losses.get(loss)
-        self.metrics = [_metric(metric, self.loss) for metric in metrics or []]
+        self.metrics = [_metric(metric) for metric in metrics or []]
         names = [metric.name for metric in self.metrics]
         for name in names:
             if names.count(name) > 1:
@@ -103,6 +103,8 @@ class Model(Layer):
             sample_weight = by_class if sample_weight is None else sample_weight * by_class
         batches = Batches(x, y, sample_weight, batch_size, shuffle)
         self._check_targets(batches)
+        if not self.trainable_weights:
+            raise UsageError(f"fit: {self} has no trainable weights; add a layer that has some, or unfreeze one")
         held_out = None
         if validation_data is not None:
             if len(validation_data) not in (2, 3):
@@ -237,8 +239,8 @@ class Model(Layer):
         save_model(self, path)
 
 
-def _metric(metric: Any, loss: losses.Loss | None) -> metrics.Metric:
-    return metrics.get(metric, loss)
+def _metric(metric: Any) -> metrics.Metric:
+    return metrics.get(metric)
 
 
 def _arrays(data: Any) -> Any:

@@ -1,8 +1,8 @@
 """Models in files: one safetensors file holds weights, optimizer, architecture and where it all came from.
 
 The file's metadata is JSON: the architecture by registry names only (never a module, a callable or a path), how the
-model was compiled, the training state, the versions of gpudl and its plugins, and a SHA-256 of every tensor. Reading
-runs no code from the file.
+model was compiled, the training state, the versions of gpudl and its plugins, and a SHA-256 of every tensor and
+of the rest of the metadata. Reading runs no code from the file.
 """
 
 from __future__ import annotations
@@ -99,13 +99,24 @@ def save_model(model: Model, path: str | os.PathLike[str], training: Mapping[str
         "optimizer": optimizer,
         "training": training,
         "provenance": _provenance(model),
-        "sha256": {name: hashlib.sha256(array.tobytes()).hexdigest() for name, array in tensors.items()},
+        "sha256": {name: _sha256(array) for name, array in tensors.items()},
     }
+    header["sha256"]["header"] = _sha256_of_header(header)
     write_atomically(path, save(tensors, {"gpudl": json.dumps(header)}))
 
 
+def _sha256_of_header(header: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of all of the header but its list of sums."""
+    return hashlib.sha256(json.dumps({**header, "sha256": None}).encode()).hexdigest()
+
+
+def _sha256(array: np.ndarray) -> str:
+    """Return the SHA-256 of a tensor: of its type and shape, written as "float32 (3, 4)", and its numbers."""
+    return hashlib.sha256(f"{array.dtype.name} {array.shape}".encode() + array.tobytes()).hexdigest()
+
+
 def read_file(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Return the header and the tensors of a model file, every tensor checked against its SHA-256.
+    """Return the header and the tensors of a model file, all checked against their SHA-256.
 
     Raises: ModelFileError where the file is missing, damaged, or not one of gpudl's.
     """
@@ -133,9 +144,11 @@ def read_file(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, n
                 f"{path}: written in format {header['format']}, but this gpudl reads format {FORMAT}; "
                 "install the version that wrote it"
             )
-        sums = header["sha256"]
+        sums = dict(header["sha256"])
+        if _sha256_of_header(header) != sums.pop("header", None):
+            raise ModelFileError(f"{path}: its gpudl metadata is damaged: its SHA-256 is not the one written down")
         for name, array in tensors.items():
-            if hashlib.sha256(array.tobytes()).hexdigest() != sums.get(name):
+            if _sha256(array) != sums.get(name):
                 raise ModelFileError(f'{path}: tensor "{name}" is damaged: its SHA-256 is not the one written down')
         missing = sorted(set(sums) - set(tensors))
         if missing:
@@ -172,7 +185,7 @@ def restore(path: str | os.PathLike[str], compile: bool = True) -> tuple[Any, di
             for settings in compiled["metrics"]:
                 settings = dict(settings)
                 called = settings.pop("called")
-                metric = metrics.get(settings, None)
+                metric = metrics.get(settings)
                 metric.name = called
                 found.append(metric)
             model.compile(optimizers.get(compiled["optimizer"]), loss, found)
@@ -188,5 +201,5 @@ def restore(path: str | os.PathLike[str], compile: bool = True) -> tuple[Any, di
         known = header.get("provenance", {}).get("plugins") or []
         needs = f" (saved with the plugins {', '.join(known)})" if known else ""
         raise ModelFileError(f"{path}: {error}{needs}") from None
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, MemoryError) as error:
         raise ModelFileError(f"{path}: its architecture is damaged ({type(error).__name__}: {error})") from None

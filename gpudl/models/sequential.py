@@ -46,7 +46,11 @@ class Sequential(Model):
         if len(self._layers) == 1 and layer.input_shape is not None:
             self._shapes = [(None, *layer.input_shape)]
         if self._shapes:
-            self._extend()
+            try:
+                self._extend()
+            except ShapeError:
+                self._layers.pop()
+                raise
 
     def pop(self) -> Layer:
         """Remove and return the last layer."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -114,12 +114,12 @@ def test_small_work_starts_no_threads(set_threads: Callable[[int], None]) -> Non
 
 @pytest.mark.parametrize("wrong", [0, 7])
 def test_an_error_in_any_thread_arrives(set_threads: Callable[[int], None], wrong: int) -> None:
-    """The first share runs in the pool, the last in the caller's thread."""
     set_threads(3)
 
-    def work(pieces: list[tuple[int, int]]) -> None:
-        if (wrong, wrong + 1) in pieces:
-            raise ArithmeticError(f"piece {wrong}")
+    def work(pieces: Iterator[tuple[int, int]]) -> None:
+        for piece in pieces:
+            if piece == (wrong, wrong + 1):
+                raise ArithmeticError(f"piece {wrong}")
 
     with pytest.raises(ArithmeticError, match=f"piece {wrong}"):
         workers.run(work, workers.blocks(8, 1), workers.SMALL)
@@ -167,9 +167,9 @@ def test_blas_gets_its_threads_back(set_threads: Callable[[int], None]) -> None:
     inside: list[list[int | None]] = []
     assert before
     workers.run(lambda pieces: inside.append(counts()), workers.blocks(2, 1), workers.SMALL)
-    assert inside == [[1] * len(before)] * 2 and counts() == before
+    assert inside and all(count == [1] * len(before) for count in inside) and counts() == before
 
-    def fail(pieces: list[tuple[int, int]]) -> None:
+    def fail(pieces: Iterator[tuple[int, int]]) -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -181,8 +181,52 @@ def test_work_inside_work_does_not_wait_for_itself(set_threads: Callable[[int], 
     set_threads(2)
     done = []
 
-    def inner(pieces: list[tuple[int, int]]) -> None:
+    def inner(pieces: Iterator[tuple[int, int]]) -> None:
         done.extend(pieces)
 
-    workers.run(lambda pieces: workers.run(inner, pieces, workers.SMALL), workers.blocks(8, 1), workers.SMALL)
+    workers.run(lambda pieces: workers.run(inner, list(pieces), workers.SMALL), workers.blocks(8, 1), workers.SMALL)
     assert sorted(done) == workers.blocks(8, 1)
+
+
+def test_every_piece_is_worked_on_once(set_threads: Callable[[int], None]) -> None:
+    set_threads(8)
+    done: list[tuple[int, int]] = []
+    for _ in range(200):
+        done.clear()
+        workers.run(lambda pieces: done.extend(pieces), workers.blocks(50, 1), workers.SMALL)
+        assert sorted(done) == workers.blocks(50, 1)
+
+
+def test_nothing_is_under_way_when_an_error_arrives(set_threads: Callable[[int], None]) -> None:
+    """The caller's thread fails at once; the other is waited for, since it may still be writing."""
+    set_threads(2)
+    caller = threading.current_thread()
+    busy, finished = threading.Event(), threading.Event()
+
+    def work(pieces: Iterator[tuple[int, int]]) -> None:
+        for _ in pieces:
+            if threading.current_thread() is caller:
+                busy.wait(10)
+                raise ArithmeticError
+            busy.set()
+            finished.wait(0.05)
+            finished.set()
+
+    with pytest.raises(ArithmeticError):
+        workers.run(work, workers.blocks(2, 1), workers.SMALL)
+    assert finished.is_set()
+
+
+def test_a_late_thread_does_not_hide_a_busy_one(set_threads: Callable[[int], None], rng: np.random.Generator) -> None:
+    """More threads than cores: some find no piece left, while others still work on theirs."""
+    set_threads(8)
+    source = rng.standard_normal((8, 50_000))
+    for _ in range(200):
+        target = np.zeros_like(source)
+
+        def work(pieces: Iterator[tuple[int, int]], target: np.ndarray = target) -> None:
+            for start, stop in pieces:
+                np.exp(source[start:stop], out=target[start:stop])
+
+        workers.run(work, workers.blocks(8, 1), workers.SMALL)
+        assert np.array_equal(target, np.exp(source))

@@ -7,9 +7,11 @@ Sums over the rows go through BLAS, as a product with a vector of ones, block by
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
-from gpudl.backend.numpy.workers import blocks, run
+from gpudl.backend.numpy.workers import Piece, blocks, run
 
 BLOCK = 1 << 16
 """Elements of one block: 256 KiB of float32."""
@@ -29,7 +31,7 @@ def _sum_by_block(x: np.ndarray, fill, count: int) -> np.ndarray:
     sums = np.empty((len(pieces), count, x.shape[1]), _statistics_type(x))
     size = pieces[0][1]
 
-    def work(share: list[tuple[int, int]]) -> None:
+    def work(share: Iterator[Piece]) -> None:
         for start, stop in share:
             fill(slice(start, stop), sums[start // size])
 
@@ -64,7 +66,7 @@ def normalize(
     factor = scale if gamma is None else scale * gamma
     y = np.empty(x.shape, x.dtype)
 
-    def work(share: list[tuple[int, int]]) -> None:
+    def work(share: Iterator[Piece]) -> None:
         for start, stop in share:
             out = np.subtract(x[start:stop], mean, out=y[start:stop], casting="same_kind")
             out *= factor
@@ -94,7 +96,7 @@ def backward(
     pull = (dgamma * scale / x.shape[0]).astype(x.dtype)
     drift = (dbeta / x.shape[0]).astype(x.dtype)
 
-    def work(share: list[tuple[int, int]]) -> None:
+    def work(share: Iterator[Piece]) -> None:
         for start, stop in share:
             out = dx[start:stop]
             if training:

@@ -9,11 +9,13 @@ R*S slices.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from gpudl.backend.numpy.dense import product
-from gpudl.backend.numpy.workers import blocks, run
+from gpudl.backend.numpy.workers import Piece, blocks, run
 from gpudl.shapes import ConvGeometry, WindowAxis
 
 BLOCK = 1 << 18
@@ -101,7 +103,7 @@ def forward(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None, conv: Co
     matrices = _grouped(kernel, conv.groups)
     images = _images_per_block(conv)
 
-    def work(pieces: list[tuple[int, int]]) -> None:
+    def work(pieces: Iterator[Piece]) -> None:
         patches = _Patches(conv, min(images, conv.batch), x.dtype)
         for start, stop in pieces:
             block = y[start:stop].reshape(-1, conv.filters)
@@ -143,7 +145,7 @@ def input_gradient(dy: np.ndarray, kernel: np.ndarray, conv: ConvGeometry) -> np
         kernel.reshape(*kernel.shape[:3], groups, filters).transpose(0, 1, 3, 4, 2)
     )  # (R, S, groups, K / groups, C / groups)
 
-    def work(pieces: list[tuple[int, int]]) -> None:
+    def work(pieces: Iterator[Piece]) -> None:
         for start, stop in pieces:
             gradient = dy[start:stop].reshape(-1, groups, filters).transpose(1, 0, 2)
             for r in range(conv.rows.window):
@@ -174,7 +176,7 @@ def kernel_gradient(x: np.ndarray, dy: np.ndarray, conv: ConvGeometry) -> np.nda
     taps = conv.rows.window * conv.columns.window * (conv.channels // groups)
     sums = np.zeros((len(spans), groups, taps, filters), x.dtype)
 
-    def work(pieces: list[tuple[int, int]]) -> None:
+    def work(pieces: Iterator[Piece]) -> None:
         patches = _Patches(conv, min(images, conv.batch), x.dtype)
         part = np.empty(sums.shape[1:], x.dtype)
         for start, stop in pieces:

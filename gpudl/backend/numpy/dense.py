@@ -6,9 +6,11 @@ many parts depends on the product's size alone, so the order of no sum depends o
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
-from gpudl.backend.numpy.workers import blocks, run, single_threaded_blas
+from gpudl.backend.numpy.workers import Piece, blocks, run, single_threaded_blas
 
 PART = 1 << 24
 """Multiply-adds of one part: BLAS packs the right factor anew for each, so there should be few."""
@@ -27,7 +29,7 @@ def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
             return a @ b
     out = np.empty((a.shape[0], b.shape[1]), np.result_type(a, b))
 
-    def work(pieces: list[tuple[int, int]]) -> None:
+    def work(pieces: Iterator[Piece]) -> None:
         for start, stop in pieces:
             np.matmul(a[start:stop], b, out=out[start:stop])
 

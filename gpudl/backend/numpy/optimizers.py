@@ -7,9 +7,11 @@ blocks would fit a smaller cache, but then the threads mostly wait for each othe
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
-from gpudl.backend.numpy.workers import SMALL, Work, blocks, run
+from gpudl.backend.numpy.workers import SMALL, Piece, Work, blocks, run
 
 BLOCK = 1 << 16
 THREADS_FROM = 1 << 20
@@ -30,7 +32,7 @@ def sgd(
 ) -> None:
     """One step of gradient descent with momentum. All arrays are flat and alike; `velocity` may be None."""
 
-    def work(pieces: list[tuple[int, int]]) -> None:
+    def work(pieces: Iterator[Piece]) -> None:
         scratch = np.empty(min(BLOCK, weights.size), weights.dtype)
         for start, stop in pieces:
             w, g, step = weights[start:stop], gradients[start:stop], scratch[: stop - start]
@@ -69,7 +71,7 @@ def adam(
     root = (1 - beta_2) ** 0.5
     factor, shift = step * (1 - beta_1) / root, epsilon / root
 
-    def work(pieces: list[tuple[int, int]]) -> None:
+    def work(pieces: Iterator[Piece]) -> None:
         scratch = np.empty(min(BLOCK, weights.size), weights.dtype)
         for start, stop in pieces:
             g, m, v, a = gradients[start:stop], first[start:stop], second[start:stop], scratch[: stop - start]
@@ -102,7 +104,7 @@ def rmsprop(
 ) -> None:
     """One step of RMSprop: w -= rate g / sqrt(velocity + epsilon). `moment` and `average` may be None."""
 
-    def work(pieces: list[tuple[int, int]]) -> None:
+    def work(pieces: Iterator[Piece]) -> None:
         scratch = np.empty(min(BLOCK, weights.size), weights.dtype)
         for start, stop in pieces:
             w, g, v, a = weights[start:stop], gradients[start:stop], velocity[start:stop], scratch[: stop - start]

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from gpudl.backend.numpy.workers import blocks, run
+from gpudl.backend.numpy.workers import Piece, blocks, run
 from gpudl.shapes import PoolGeometry
 
 BLOCK = 1 << 17
@@ -40,7 +40,7 @@ def _elements(pool: PoolGeometry) -> int:
     return pool.batch * pool.rows.size * pool.columns.size * pool.channels
 
 
-def _each(pieces: list[tuple[int, int]], *arrays: np.ndarray) -> Iterator[tuple[np.ndarray, ...]]:
+def _each(pieces: Iterator[Piece], *arrays: np.ndarray) -> Iterator[tuple[np.ndarray, ...]]:
     for start, stop in pieces:
         yield tuple(array[start:stop] for array in arrays)
 
@@ -51,7 +51,7 @@ def max_forward(x: np.ndarray, pool: PoolGeometry) -> tuple[np.ndarray, np.ndarr
     y = np.empty(pool.y_shape, x.dtype)
     winner = np.empty(pool.y_shape, np.uint8 if pool.area <= 255 else np.int32)
 
-    def work(pieces: list[tuple[int, int]]) -> None:
+    def work(pieces: Iterator[Piece]) -> None:
         for images, best, number in _each(pieces, x, y, winner):
             if pool.tiles_exactly:
                 best[...] = images[taps[0][1]]
@@ -79,7 +79,7 @@ def max_backward(dy: np.ndarray, winner: np.ndarray, pool: PoolGeometry) -> np.n
     taps = _taps(pool)
     dx = np.empty(pool.x_shape, dy.dtype) if pool.tiles_exactly else np.zeros(pool.x_shape, dy.dtype)
 
-    def work(pieces: list[tuple[int, int]]) -> None:
+    def work(pieces: Iterator[Piece]) -> None:
         for gradient, number, target in _each(pieces, dy, winner, dx):
             for k, (outputs, inputs) in enumerate(taps):
                 won = number[outputs] == k
@@ -103,7 +103,7 @@ def average_forward(x: np.ndarray, pool: PoolGeometry) -> np.ndarray:
     taps, shares = _taps(pool), _shares(pool, x.dtype)
     y = np.zeros(pool.y_shape, x.dtype)
 
-    def work(pieces: list[tuple[int, int]]) -> None:
+    def work(pieces: Iterator[Piece]) -> None:
         for images, total in _each(pieces, x, y):
             for outputs, inputs in taps:
                 total[outputs] += images[inputs]
@@ -118,7 +118,7 @@ def average_backward(dy: np.ndarray, pool: PoolGeometry) -> np.ndarray:
     taps, shares = _taps(pool), _shares(pool, dy.dtype)
     dx = np.zeros(pool.x_shape, dy.dtype)
 
-    def work(pieces: list[tuple[int, int]]) -> None:
+    def work(pieces: Iterator[Piece]) -> None:
         for gradient, target in _each(pieces, dy, dx):
             share = gradient * shares
             for outputs, inputs in taps:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
-from gpudl.backend.numpy.workers import blocks, run
+from gpudl.backend.numpy.workers import Piece, blocks, run
 
 BLOCK = 1 << 18
 
@@ -16,7 +18,7 @@ def forward(x: np.ndarray) -> np.ndarray:
     y = np.empty_like(x)
     source, target = x.reshape(-1), y.reshape(-1)
 
-    def work(pieces: list[tuple[int, int]]) -> None:
+    def work(pieces: Iterator[Piece]) -> None:
         for start, stop in pieces:
             np.maximum(source[start:stop], 0, out=target[start:stop])
 
@@ -31,7 +33,7 @@ def backward(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
     dx = np.empty_like(dy)
     gradient, value, target = dy.reshape(-1), y.reshape(-1), dx.reshape(-1)
 
-    def work(pieces: list[tuple[int, int]]) -> None:
+    def work(pieces: Iterator[Piece]) -> None:
         for start, stop in pieces:
             np.multiply(gradient[start:stop], value[start:stop] > 0, out=target[start:stop])
 

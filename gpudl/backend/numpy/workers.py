@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
-from itertools import pairwise
+from collections import deque
+from collections.abc import Callable, Iterator
 from queue import SimpleQueue
 from typing import Any, TypeAlias
 
@@ -21,7 +21,7 @@ from threadpoolctl import ThreadpoolController
 from gpudl.errors import UsageError
 
 Piece: TypeAlias = tuple[int, int]
-Work: TypeAlias = Callable[[list[Piece]], None]
+Work: TypeAlias = Callable[[Iterator[Piece]], None]
 
 SMALL = 1 << 16
 """Elements below which waking a thread costs more than it saves (some 25 microseconds, measured)."""
@@ -80,7 +80,7 @@ class _Pool:
 
     def __init__(self, count: int) -> None:
         self.count = count
-        self._queues: list[SimpleQueue[Any]] = [SimpleQueue() for _ in range(count - 1)]
+        self._queues: list[SimpleQueue[_Job | None]] = [SimpleQueue() for _ in range(count - 1)]
         for queue in self._queues:
             threading.Thread(target=_serve, args=(queue,), name="gpudl", daemon=True).start()
 
@@ -89,20 +89,62 @@ class _Pool:
         for queue in self._queues:
             queue.put(None)
 
-    def run(self, work: Work, shares: list[list[Piece]]) -> None:
-        """Call `work` on every share, the last one on this thread; raise what any of them raised."""
-        done: SimpleQueue[BaseException | None] = SimpleQueue()
-        for queue, share in zip(self._queues, shares[:-1], strict=False):
-            queue.put((work, share, done))
-        error: BaseException | None = None
-        try:
-            work(shares[-1])
-        except BaseException as own:
-            error = own
-        for _ in shares[:-1]:
-            error = done.get() or error
+    def run(self, work: Work, pieces: list[Piece]) -> None:
+        """Have the pieces worked on by all threads, this one included; raise what any of them raised.
+
+        Whoever is free takes the next piece. A thread that wakes late finds none left and keeps nobody waiting.
+        """
+        job = _Job(work, pieces)
+        for queue in self._queues[: len(pieces) - 1]:
+            queue.put(job)
+        error = job.join_in()
+        for _ in range(job.close()):
+            error = job.ended.get() or error
         if error is not None:
             raise error
+
+
+class _Job:
+    """Work, the pieces nobody has taken yet, and who takes part."""
+
+    def __init__(self, work: Work, pieces: list[Piece]) -> None:
+        self.work = work
+        self.waiting = deque(pieces)
+        self.ended: SimpleQueue[BaseException | None] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._helpers = 0
+        self._closed = False
+
+    def enter(self) -> bool:
+        """Let one more thread take part, which then reports to `ended`; False where it comes too late."""
+        with self._lock:
+            if self._closed or not self.waiting:
+                return False
+            self._helpers += 1
+            return True
+
+    def close(self) -> int:
+        """Let nobody enter any more; return how many threads will report."""
+        with self._lock:
+            self._closed = True
+            self.waiting.clear()
+            return self._helpers
+
+    def join_in(self) -> BaseException | None:
+        """Work on pieces until none is left; return what was raised."""
+        try:
+            self.work(self._take())
+        except BaseException as error:
+            return error
+        return None
+
+    def _take(self) -> Iterator[Piece]:
+        while self.waiting:
+            try:
+                piece = self.waiting.popleft()
+            except IndexError:  # another thread was quicker
+                return
+            yield piece
 
 
 class _Place(threading.local):
@@ -113,17 +155,12 @@ _place = _Place()
 _pool: _Pool | None = None
 
 
-def _serve(queue: SimpleQueue[Any]) -> None:
+def _serve(queue: SimpleQueue[_Job | None]) -> None:
     _place.is_worker = True
-    while (order := queue.get()) is not None:
-        work, share, done = order
-        try:
-            work(share)
-        except BaseException as error:
-            done.put(error)
-        else:
-            done.put(None)
-        del order, work, share
+    while (job := queue.get()) is not None:
+        if job.enter():
+            job.ended.put(job.join_in())
+        del job
 
 
 def reset() -> None:
@@ -149,7 +186,7 @@ def blocks(total: int, size: int) -> list[Piece]:
 
 
 def run(work: Work, pieces: list[Piece], elements: int) -> None:
-    """Call `work` with a share of the pieces on each thread; the caller's thread takes one of them.
+    """Have `work` go through the pieces, on several threads at once if that pays; `work` iterates once over its share.
 
     `elements` is the size of the whole work, by which small work stays on the caller's thread.
     """
@@ -157,11 +194,9 @@ def run(work: Work, pieces: list[Piece], elements: int) -> None:
     if elements >= SMALL and len(pieces) > 1 and not _place.is_worker:
         if _pool is None:
             _pool = _Pool(thread_count())
-        count = min(_pool.count, len(pieces))
-        if count > 1:
+        if _pool.count > 1:
             with single_threaded_blas:
-                bounds = [len(pieces) * i // count for i in range(count + 1)]
-                _pool.run(work, [pieces[a:b] for a, b in pairwise(bounds)])
+                _pool.run(work, pieces)
             return
     with single_threaded_blas:
-        work(pieces)
+        work(iter(pieces))

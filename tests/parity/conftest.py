@@ -1,0 +1,77 @@
+"""Beside Keras: the same constructor call on both sides, the same weights, the same numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gpudl import layers
+from gpudl.autograd import Tensor
+from gpudl.testing import check_close
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keras hands weights out in a way that NumPy 2 warns of; that is not ours to mend."""
+    for item in items:
+        if item.get_closest_marker("parity"):
+            item.add_marker(pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread(torch: Any) -> None:
+    """The cases are small; `torch` sets one thread."""
+
+
+@pytest.fixture(scope="session")
+def same_layer(keras: Any, torch: Any) -> Callable[..., None]:
+    """Make one layer in both, with the same weights; compare names of weights, outputs, gradients and state."""
+
+    def compare(name: str, settings: dict[str, Any], shape: Sequence[int], seed: int, training: Sequence[bool]) -> None:
+        rng = np.random.default_rng(seed)
+        ours = getattr(layers, name)(**settings)
+        theirs = getattr(keras.layers, name)(**settings)
+        x = rng.standard_normal(shape).astype(np.float32)
+        ours(x)
+        theirs.build(tuple(shape))
+        assert [(w.name, w.shape) for w in ours.weights] == [(w.name, tuple(w.shape)) for w in theirs.weights]
+        assert [w.trainable for w in ours.weights] == [w.trainable for w in theirs.weights]
+        told = ours.compute_output_shape((None, *shape[1:]))
+        assert told == tuple(theirs.compute_output_shape((None, *shape[1:])))
+        weights = [rng.uniform(0.2, 1.2, w.shape).astype(np.float32) for w in ours.weights]
+        if name in ("Dense", "Conv2D"):
+            weights = [w * rng.choice([-1, 1], w.shape).astype(np.float32) for w in weights]
+        for phase in training:
+            ours.set_weights(weights)
+            theirs.set_weights(weights)
+            x_ours = Tensor(x.copy(), requires_grad=True)
+            x_theirs = torch.tensor(x, requires_grad=True)
+            y = ours(x_ours, training=phase)
+            arguments = {"training": phase} if name in ("BatchNormalization", "Dropout") else {}
+            y_theirs = theirs(x_theirs, **arguments)
+            what = f"{name}(training={phase})"
+            assert y.dtype == np.float32
+            check_close(f"{what}: value", y.data, y_theirs.detach().numpy())
+            for mine, other in zip(ours.non_trainable_weights, theirs.non_trainable_weights, strict=True):
+                check_close(f"{what}: {mine.name} after", mine.data, other.numpy())
+            if "softmax" in str(settings.get("activation")) and y.shape[-1] == 1:
+                continue  # always 1, or its logarithm: the gradient is 0 but for rounding
+            leaves = [x_theirs, *(w.value for w in theirs.trainable_weights)]
+            projections = [rng.uniform(0.5, 1.5, y.shape).astype(np.float32)]
+            projections += [projections[0] * rng.choice([-1, 1], y.shape).astype(np.float32) for _ in range(2)]
+            expected = [
+                torch.autograd.grad(y_theirs, leaves, torch.from_numpy(dy), retain_graph=True) for dy in projections
+            ]
+            y.backward(projections[1])
+            found = [x_ours, *ours.trainable_weights]
+            for i, leaf in enumerate(found):
+                # How large a gradient is where its terms do not happen to cancel, the other projections show.
+                size = max(float(np.abs(of_all[i].numpy()).max(initial=0)) for of_all in expected)
+                assert leaf.grad is not None
+                which = getattr(leaf, "name", "input")
+                check_close(f"{what}: gradient of {which}", leaf.grad, expected[1][i].numpy(), scale=size)
+                leaf.grad = None
+
+    return compare
