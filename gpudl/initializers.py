@@ -125,10 +125,10 @@ class VarianceScaling(_Random):
         if scale <= 0:
             raise UsageError(f"VarianceScaling(scale={scale}) must be positive")
         if mode not in ("fan_in", "fan_out", "fan_avg"):
-            raise UsageError(f'VarianceScaling(mode={mode!r}) must be "fan_in", "fan_out" or "fan_avg"')
+            raise UsageError(f'VarianceScaling(mode={mode!r}): mode must be "fan_in", "fan_out" or "fan_avg"')
         if distribution not in ("truncated_normal", "untruncated_normal", "uniform"):
             raise UsageError(
-                f"VarianceScaling(distribution={distribution!r}) must be "
+                f"VarianceScaling(distribution={distribution!r}): distribution must be "
                 '"truncated_normal", "untruncated_normal" or "uniform"'
             )
         self.scale, self.mode, self.distribution, self.seed = scale, mode, distribution, seed

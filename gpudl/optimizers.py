@@ -140,7 +140,7 @@ class SGD(Optimizer):
         nesterov: bool = False,
     ) -> None:
         if not 0 <= momentum <= 1:
-            raise UsageError(f"SGD(momentum={momentum!r}) must lie between 0 and 1")
+            raise UsageError(f"SGD(momentum={momentum!r}): momentum must lie between 0 and 1")
         self.learning_rate = learning_rate
         self.momentum, self.nesterov = momentum, nesterov
         self.slot_names = ("velocity",) if momentum else ()
@@ -168,7 +168,7 @@ class Adam(Optimizer):
     ) -> None:
         for name, value in (("beta_1", beta_1), ("beta_2", beta_2)):
             if not 0 <= value < 1:
-                raise UsageError(f"Adam({name}={value!r}) must lie in [0, 1)")
+                raise UsageError(f"Adam({name}={value!r}): {name} must lie in [0, 1)")
         self.learning_rate = learning_rate
         self.beta_1, self.beta_2, self.epsilon, self.amsgrad = beta_1, beta_2, epsilon, amsgrad
         self.slot_names = ("momentum", "velocity", "velocity_max") if amsgrad else ("momentum", "velocity")

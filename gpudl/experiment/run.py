@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import tomli_w
 
-from gpudl import random
+from gpudl import activations, random
 from gpudl.backend import resolve_device
 from gpudl.batches import split_off
 from gpudl.callbacks import Callback, Logs, TerminateOnNaN
@@ -209,8 +209,7 @@ def _run(
         loss = history.history.get(name, [0.0])[-1]
         if not math.isfinite(loss):
             raise TrainingError(
-                f"training diverged: {name} became {loss} in epoch {len(history.epoch)}; "
-                f"lower optimizer.learning_rate (now {model.optimizer.learning_rate:g})\n"
+                f"training diverged: {name} became {loss} in epoch {len(history.epoch)}; {_remedy(model)}\n"
                 f"what was recorded is in {folder.path}"
             )
     seconds = earlier + time.perf_counter() - began
@@ -222,6 +221,17 @@ def _run(
         if report[part]:
             say(f"{part:<11}" + "  ".join(f"{name} {value:.4f}" for name, value in report[part].items()))
     return folder.path
+
+
+def _remedy(model: Any) -> str:
+    """Say what most likely helps against a loss that is no number."""
+    last = model.layers[-1]
+    if getattr(model.loss, "from_logits", None) is False and getattr(last, "activation", None) is activations.linear:
+        return (
+            f"the loss takes probabilities, but {last} has no softmax or sigmoid; "
+            "give it one, or set from_logits = true in training.loss"
+        )
+    return f"lower optimizer.learning_rate (now {model.optimizer.learning_rate:g})"
 
 
 def measures(model: Any, history: Any, data: Data, seconds: float, device: str) -> dict[str, Any]:

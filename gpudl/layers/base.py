@@ -88,7 +88,7 @@ class Layer(Configurable):
         input_shape: tuple[int, ...] | None = None,
     ) -> None:
         if dtype not in ("float32", "float64"):
-            raise UsageError(f'{type(self).__name__}(dtype={dtype!r}) must be "float32" or "float64"')
+            raise UsageError(f'{type(self).__name__}(dtype={dtype!r}): dtype must be "float32" or "float64"')
         self.dtype = dtype
         self.input_shape = None if input_shape is None else tuple(input_shape)
         self.trainable = trainable

@@ -38,11 +38,11 @@ class Conv2D(Layer):
     ) -> None:
         super().__init__(**settings)
         if not isinstance(filters, int) or filters < 1:
-            raise UsageError(f"Conv2D(filters={filters!r}) must be an integer of at least 1")
+            raise UsageError(f"Conv2D(filters={filters!r}): filters must be an integer of at least 1")
         if not isinstance(groups, int) or groups < 1 or filters % groups:
             raise UsageError(f"Conv2D(filters={filters}, groups={groups!r}): groups must divide the filters")
         if str(padding).lower() not in ("valid", "same"):
-            raise UsageError(f'Conv2D(padding={padding!r}) must be "valid" or "same"')
+            raise UsageError(f'Conv2D(padding={padding!r}): padding must be "valid" or "same"')
         self.filters = filters
         self.kernel_size = pair(kernel_size, "kernel_size")
         self.strides = pair(strides, "strides")

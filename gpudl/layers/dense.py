@@ -29,7 +29,7 @@ class Dense(Layer):
     ) -> None:
         super().__init__(**settings)
         if not isinstance(units, int) or units < 1:
-            raise UsageError(f"Dense(units={units!r}) must be an integer of at least 1")
+            raise UsageError(f"Dense(units={units!r}): units must be an integer of at least 1")
         self.units = units
         self.activation = activations.get(activation)
         self.use_bias = use_bias

@@ -22,7 +22,7 @@ class _Pooling2D(Layer):
     ) -> None:
         super().__init__(**settings)
         if str(padding).lower() not in ("valid", "same"):
-            raise UsageError(f'{type(self).__name__}(padding={padding!r}) must be "valid" or "same"')
+            raise UsageError(f'{type(self).__name__}(padding={padding!r}): padding must be "valid" or "same"')
         self.pool_size = pair(pool_size, "pool_size")
         self.strides = self.pool_size if strides is None else pair(strides, "strides")
         self.padding = padding.lower()

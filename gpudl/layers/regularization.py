@@ -28,12 +28,12 @@ class Dropout(Layer):
     ) -> None:
         super().__init__(**settings)
         if not 0 <= rate <= 1:
-            raise UsageError(f"Dropout(rate={rate!r}) must lie between 0 and 1")
+            raise UsageError(f"Dropout(rate={rate!r}): rate must lie between 0 and 1")
         if noise_shape is not None:
             if not isinstance(noise_shape, (tuple, list)) or not all(
                 n is None or (isinstance(n, int) and n > 0) for n in noise_shape
             ):
-                raise UsageError(f"Dropout(noise_shape={noise_shape!r}) must hold positive integers or None")
+                raise UsageError(f"Dropout(noise_shape={noise_shape!r}): noise_shape must hold positive integers or None")
             noise_shape = tuple(noise_shape)
         self.rate, self.noise_shape, self.seed = rate, noise_shape, seed
 
@@ -75,7 +75,7 @@ class BatchNormalization(Layer):
     ) -> None:
         super().__init__(**settings)
         if not 0 <= momentum <= 1:
-            raise UsageError(f"BatchNormalization(momentum={momentum!r}) must lie between 0 and 1")
+            raise UsageError(f"BatchNormalization(momentum={momentum!r}): momentum must lie between 0 and 1")
         self.axis, self.momentum, self.epsilon = axis, momentum, epsilon
         self.center, self.scale = center, scale
         self.beta_initializer = initializers.get(beta_initializer)

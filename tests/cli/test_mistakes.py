@@ -423,7 +423,7 @@ def test_file_that_may_not_be_read(gpudl: Run, write: Write, monkeypatch: pytest
         ("training.epochs=3\nx=4", "--set training.epochs: expected an integer, but got the text"),
         ("optimizer=sgd", '--set optimizer: expected a table, [optimizer], but got the text "sgd"'),
         ("model.layers[1].activation=rleu", '--set model.layers[1].activation: unknown activation "rleu"; did you'),
-        ("model.layers[1].units=0", "--set model.layers[1].units: Dense(units=0) must be an integer of at least 1"),
+        ("model.layers[1].units=0", "--set model.layers[1].units: Dense(units=0): units must be an integer of at least 1"),
     ],
 )
 def test_set(gpudl: Run, write: Write, override: str, expected: str) -> None:
