@@ -94,7 +94,7 @@ class Tensor:
         return self.data.dtype
 
     def numpy(self) -> np.ndarray:
-        """Return the values as a NumPy array."""
+        """Return the values as a NumPy array. No gradient passes through it."""
         return to_numpy(self.data)
 
     def item(self) -> float:
@@ -150,7 +150,7 @@ class Tensor:
         return np.array(self.numpy(), dtype=dtype, copy=copy)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.numpy()!r})"
+        return f"{type(self).__name__}({to_numpy(self.data)!r})"
 
     def __len__(self) -> int:
         return len(self.data)
@@ -347,7 +347,7 @@ def differentiable(
                 handler = getattr(type(array), "__gpudl_op__", None)
                 if handler is not None:
                     return handler(array, call, arrays, settings)
-                values.append(array)
+                values.append(np.asarray(array) if type(array) is list else array)
         y, backward = op(*values, **settings)  # pyright: ignore[reportCallIssue]
         if not tensors:
             return y

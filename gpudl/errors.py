@@ -61,6 +61,15 @@ class Interrupted(GpudlError):  # noqa: N818  stopping is no error
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return `; did you mean "x"?` for the nearest known name, or an empty string."""
-    close = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.6)
+    """Return `; did you mean "x"?` for the nearest known name, or an empty string.
+
+    A name that leaves words out, as "crossentropy" does, may be short for several.
+    """
+    name, known = str(name), list(known)
+    words = set(name.split("_"))
+    longer = [k for k in known if words < set(k.split("_"))]
+    if 0 < len(longer) <= 3:
+        return "; did you mean " + " or ".join(f'"{k}"' for k in longer) + "?"
+    cutoff = 0.6 if len(name) > 4 else 0.75  # among short names, one letter is another word: "mae" is not "mse"
+    close = difflib.get_close_matches(name, known, n=1, cutoff=cutoff)
     return f'; did you mean "{close[0]}"?' if close else ""

@@ -70,6 +70,10 @@ def _like(y_true: Array, y_pred: Any, loss: str, hint: str) -> Array:
         if (*y_true.shape, 1) == y_pred.shape or y_true.shape == (*y_pred.shape, 1):
             y_true = y_true.reshape(y_pred.shape)
         else:
+            if not hint and y_true.ndim == 1:
+                hint = "; give the last layer 1 unit"
+            elif not hint and y_true.ndim == y_pred.ndim:
+                hint = f"; give the last layer {y_true.shape[-1]} units"
             raise ShapeError(
                 f"{loss}: targets of shape {y_true.shape} do not fit predictions of shape {y_pred.shape}{hint}"
             )
@@ -89,6 +93,8 @@ class SparseCategoricalCrossentropy(Loss):
         labels = y_true[..., 0] if y_true.ndim == y_pred.ndim and y_true.shape[-1] == 1 else y_true
         if labels.shape != y_pred.shape[:-1]:
             fits = '; one-hot labels need "categorical_crossentropy"' if labels.shape == y_pred.shape else ""
+            if y_pred.ndim > labels.ndim + 1:
+                fits = "; end the model with a flatten (or global pooling) and a dense layer, one unit for each class"
             raise ShapeError(
                 f"sparse_categorical_crossentropy: labels of shape {y_true.shape} do not fit predictions of shape "
                 f"{y_pred.shape}{fits}"

@@ -49,6 +49,9 @@ class L2(L1L2):
         super().__init__(l2=l2)
 
 
+l1, l2, l1_l2 = L1, L2, L1L2  # Keras's other names
+
+
 def get(regularizer: str | dict | Regularizer | None) -> Regularizer | None:
     """Return a penalty by name or settings, None for none. Raises: UnknownNameError."""
     return None if regularizer is None else registry.resolve("regularizers", regularizer)

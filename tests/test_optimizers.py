@@ -229,7 +229,7 @@ def test_an_optimizer_of_ones_own() -> None:
     for _ in range(2):
         p.accumulate(np.array([5.0, -3.0, 0.0], np.float32))
         optimizer.apply(own)
-    np.testing.assert_allclose(p.numpy(), before + [-0.2, 0.2, 0.0], rtol=1e-5)
+    np.testing.assert_allclose(p.numpy(), before + np.array([-0.2, 0.2, 0.0]), rtol=1e-5)
     np.testing.assert_array_equal(optimizer.state()["arrays"]["0/count"], [2, 2, 2])
 
     class Bare(optimizers.Optimizer):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import traceback
 import warnings
 from typing import Annotated, Any
 
@@ -13,7 +14,7 @@ from gpudl.errors import GpudlError, Interrupted, PluginError, TrainingError
 
 app = typer.Typer(
     name="gpudl",
-    help="Train neural networks from one TOML file, on the CPU or the GPU.",
+    help="Train neural networks from one TOML file.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -92,7 +93,7 @@ def run(arguments: list[str]) -> int:
         return result if isinstance(result, int) else 0
     except GpudlError as error:
         if debug:
-            raise
+            traceback.print_exc()
         color = typer.colors.YELLOW if isinstance(error, Interrupted) else typer.colors.RED
         label = "interrupted" if isinstance(error, Interrupted) else "error"
         typer.secho(f"{label}: ", fg=color, bold=True, nl=False, err=True)
@@ -100,7 +101,7 @@ def run(arguments: list[str]) -> int:
         return error.exit_code
     except MemoryError as error:
         if debug:
-            raise
+            traceback.print_exc()
         typer.secho("error: ", fg=typer.colors.RED, bold=True, nl=False, err=True)
         needed = str(error) or "the system gave no more"
         typer.echo(f"out of memory: {needed}; make the layers or data.batch_size smaller", err=True)
@@ -117,9 +118,12 @@ def run(arguments: list[str]) -> int:
             show(file=sys.stderr)
             return 2
         if debug:
-            raise
+            traceback.print_exc()
+        last = traceback.extract_tb(error.__traceback__)[-1]
         typer.secho("error: ", fg=typer.colors.RED, bold=True, nl=False, err=True)
         typer.echo(
-            f"{type(error).__name__}: {error}\nThis is a bug in gpudl or a plugin; --debug shows where.", err=True
+            f"{last.filename}:{last.lineno}: {type(error).__name__}: {error}\n"
+            "This is a bug in gpudl or a plugin; --debug shows the way there.",
+            err=True,
         )
         return 1

@@ -34,7 +34,8 @@ def train(
     from gpudl.cli.plugins import load_files
     from gpudl.errors import UsageError
     from gpudl.experiment.experiment import read
-    from gpudl.experiment.run import load_data, resume, sample_shape
+    from gpudl.experiment.run import dry_run as check
+    from gpudl.experiment.run import plugin_options, resume
     from gpudl.experiment.run import train as run
 
     load_files(plugin)
@@ -45,19 +46,17 @@ def train(
         }  # fmt: skip
         for option in [option for option, is_given in given.items() if is_given]:
             raise UsageError(
-                f"{option} does not go with the run folder {file}: its run is under way and continues as it began; "
-                f"leave {option} out, or give an experiment file"
+                f"{option} does not go with the run folder {file}: a run continues as it began; "
+                f"leave {option} out, or give its file, {Path(file) / 'experiment.toml'}, to train anew"
             )
         folder = resume(Path(file), typer.echo)
     else:
         experiment = read(file, set_ or [], epochs, device)
         if dry_run:
-            shape = sample_shape(experiment)
-            model = experiment.model(sample_shape(experiment, load_data(experiment)) if shape is None else shape)
-            model.summary()
+            check(experiment).summary()
             typer.echo(f"{file}: nothing is wrong; without --dry-run this network is trained")
             return
         folder = run(experiment, run_dir, typer.echo)
     typer.echo(f"saved      {folder}")
-    typer.echo(f"next       gpudl summary {folder}")
-    typer.echo(f"           gpudl predict {folder} FILE.npy")
+    typer.echo(f"next       gpudl evaluate {folder}{plugin_options()}")
+    typer.echo(f"           gpudl predict {folder} FILE.npy{plugin_options()}")

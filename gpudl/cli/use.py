@@ -52,7 +52,8 @@ def predict(
     if outputs.ndim == 2 and outputs.shape[1] > 1 and np.allclose(outputs.sum(axis=1), 1, atol=1e-3):
         typer.echo("sample\tclass\tprobability")
         for i, row in enumerate(outputs):
-            typer.echo(f"{i}\t{row.argmax()}\t{row.max():.4f}")
+            chosen = int(row.argmax())
+            typer.echo(f"{i}\t{model.class_names[chosen] if model.class_names else chosen}\t{row.max():.4f}")
     else:
         typer.echo("sample\toutput")
         for i, row in enumerate(outputs.reshape(len(outputs), -1)):

@@ -73,7 +73,7 @@ class MnistFamily:
         return (
             f"{self.name}: {', '.join(missing)} not found, with or without .gz; "
             f"looked in {' and '.join(str(folder) for folder in looked)}. "
-            f'Either run pip install "gpudl[data]", and what is missing is downloaded, '
+            f"Either run pip install pooch, and what is missing is downloaded, "
             f"or put the four files {', '.join(file + '.gz' for file in FILES)} into {looked[0]}"
         )
 

@@ -123,12 +123,23 @@ def check_settings(
 
 def _check_nested(setting: Setting, value: Any, path: Path, problems: Problems) -> Any:
     kind = setting.kind or ""
+    if isinstance(value, str) and "a number" in describe(setting.annotation) and _reads_as_number(value):
+        problems.add(path, f"expected a number, but got {shown(value)}; write it without quotes")
+        return value
     if isinstance(value, (str, dict)):
         return check_block(kind, value, path, problems)
     if isinstance(value, (int, float)) and not isinstance(value, bool) and "a number" in describe(setting.annotation):
         return value
     problems.add(path, f"expected {setting.expected}, but got {shown(value)}")
     return value
+
+
+def _reads_as_number(text: str) -> bool:
+    try:
+        float(text.replace(",", "."))
+    except ValueError:
+        return False
+    return True
 
 
 def check_block(kind: str, value: Any, path: Path, problems: Problems) -> Any:
@@ -167,7 +178,10 @@ def _find(kind: str, name: str, path: Path, problems: Problems) -> Any:
     try:
         return registry.lookup(kind, name)
     except GpudlError as error:
-        problems.add(path, str(error))
+        if kind == "layers" and name in registry.table("activations"):
+            problems.add(path, f'"{name}" is an activation; write type = "activation" and activation = "{name}"')
+        else:
+            problems.add(path, str(error))
         return None
 
 

@@ -92,7 +92,7 @@ def read(path: str, overrides: Sequence[str] = (), epochs: int | None = None, de
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}; check its permissions") from None
     except (ValueError, RecursionError) as error:  # TOMLDecodeError, an endless integer, thousands of brackets
-        raise UsageError(f"{path}: not valid TOML: {error}") from None
+        raise UsageError(_not_toml(path, str(error))) from None
     problems = Problems(path, line_numbers(text))
     for override in overrides:
         _override(values, override, problems)
@@ -100,10 +100,27 @@ def read(path: str, overrides: Sequence[str] = (), epochs: int | None = None, de
         _put(values, ("training", "epochs"), epochs, "--epochs", problems)
     if device is not None:
         _put(values, ("run", "device"), device, "--device", problems)
+    if isinstance(values.get("run", {}), dict) and re.fullmatch(r"[\w-][\w. -]*", file.stem):
+        values["run"] = {"name": file.stem, **values.get("run", {})}
     checked = _check(values, problems)
     _try_out(checked, problems)
     problems.raise_any()
     return Experiment(checked, problems, text)
+
+
+def _not_toml(path: str, message: str) -> str:
+    """Word what the TOML parser says, with the line where other messages have it, and what people often mean."""
+    place = re.search(r" \(at line (\d+), column (\d+)\)$", message)
+    hint = ""
+    if "'model', 'layers'" in message:
+        hint = "; write [[model.layers]], with two brackets, for each layer"
+    elif message.startswith(("Invalid value", "Expected newline or end of document after a statement")):
+        hint = '; texts stand in quotes, as in type = "dense", and decimals have a point'
+    elif message.startswith("Illegal character '\\n'"):
+        hint = "; a quote is missing at the end of the line"
+    if place is None:
+        return f"{path}: not valid TOML: {message}{hint}"
+    return f"{path}:{place[1]}: not valid TOML: {message[: place.start()]} (column {place[2]}){hint}"
 
 
 def _override(values: dict[str, Any], override: str, problems: Problems) -> None:

@@ -28,6 +28,7 @@ from gpudl.errors import DataError, GpudlError, Interrupted, ModelFileError, Tra
 from gpudl.experiment.experiment import Experiment, read
 from gpudl.files import write_atomically
 from gpudl.models.saving import restore, save_model
+from gpudl.plugins.manager import manager
 
 INTERRUPTED = Path("checkpoints") / "interrupted.safetensors"
 
@@ -87,7 +88,7 @@ class HistoryFile(Callback):
 
 
 class StopAtStep(Callback):
-    """Turns Ctrl-C into a stop at the next step boundary, where everything can be saved."""
+    """Turns Ctrl-C, or a batch system's SIGTERM, into a stop at the next step boundary, where all can be saved."""
 
     def __init__(self) -> None:
         self.asked = False
@@ -98,7 +99,7 @@ class StopAtStep(Callback):
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Within this context the first Ctrl-C asks, the second one interrupts at once."""
+        """Within this context the first signal asks, the second one interrupts at once."""
 
         def ask(number: int, frame: Any) -> None:
             if self.asked:
@@ -106,14 +107,20 @@ class StopAtStep(Callback):
             self.asked = True
 
         try:
-            before = signal.signal(signal.SIGINT, ask)
-        except ValueError:  # not the main thread: Ctrl-C does not come here
+            before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+        except ValueError:  # not the main thread: signals do not come here
             yield
             return
         try:
             yield
         finally:
-            signal.signal(signal.SIGINT, before)
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def plugin_options() -> str:
+    """Return the --plugin options of this command, for the commands it proposes."""
+    return "".join(f" --plugin {file}" for file in manager().files)
 
 
 def load_data(experiment: Experiment) -> Data:
@@ -133,6 +140,25 @@ def shuffled(data: Data, seed: int) -> Data:
     return Data(data.x_train[order], data.y_train[order], data.x_test, data.y_test, data.class_names)
 
 
+def dry_run(experiment: Experiment) -> Any:
+    """Return the model of an experiment after checking all that can go wrong before the first step."""
+    shape = sample_shape(experiment)
+    if shape is not None:
+        experiment.model(shape)
+    experiment.callbacks()
+    data = load_data(experiment)
+    model = experiment.model(sample_shape(experiment, data))
+    _check_data(experiment, model, data)
+    return model
+
+
+def _check_data(experiment: Experiment, model: Any, data: Data) -> None:
+    """See that model, loss and labels fit; what does not is said with the line of the last layer."""
+    last = len(experiment.values["model"]["layers"]) - 1
+    with experiment.problems.catching(("model", "layers", last)):
+        model.check_data(data.x_train, data.y_train)
+
+
 def sample_shape(experiment: Experiment, data: Data | None = None) -> tuple[int, ...] | None:
     """Return the shape of one sample: from the data, else from what the data set says of itself."""
     return experiment.dataset().sample_shape if data is None else data.x_train.shape[1:]
@@ -149,6 +175,8 @@ def train(experiment: Experiment, run_dir: str | None, say: Any) -> Path:
     experiment.callbacks()
     data = load_data(experiment)
     model = experiment.model(sample_shape(experiment, data))
+    _check_data(experiment, model, data)
+    model.class_names = data.class_names
     folder = RunFolder.new(experiment.values["run"]["name"], run_dir)
     folder.write("experiment.toml", resolved(experiment))
     try:
@@ -198,8 +226,8 @@ def _run(
         saved = {**model.training_checkpoint(callbacks), "seconds": earlier + time.perf_counter() - began}
         save_model(model, folder.path / INTERRUPTED, saved)
         raise Interrupted(
-            f"stopped in epoch {model.training_state.epoch + 1} after step {model.training_state.step}; "
-            f"all of it is saved; to go on:\n  gpudl train {folder.path}"
+            f"stopped in epoch {model.training_state.epoch + 1} after batch {model.training_state.batch}; "
+            f"all of it is saved; to go on:\n  gpudl train {folder.path}{plugin_options()}"
         ) from None
     except MemoryError:
         raise TrainingError(
@@ -254,9 +282,11 @@ def measures(model: Any, history: Any, data: Data, seconds: float, device: str) 
 
 def resolved(experiment: Experiment) -> str:
     """Return the experiment as TOML, every default written down."""
-    return f"# Resolved from {Path(experiment.source).name}: every default written down.\n\n" + tomli_w.dumps(
-        _without_none(experiment.values)
-    )
+    values = dict(experiment.values)
+    if isinstance(values["data"].get("path"), str):  # so that the run can be used from any folder
+        values["data"] = {**values["data"], "path": str(Path(values["data"]["path"]).resolve())}
+    title = f"# Resolved from {Path(experiment.source).name}: every default written down.\n\n"
+    return title + tomli_w.dumps(_without_none(values))
 
 
 def _without_none(value: Any) -> Any:
@@ -277,7 +307,12 @@ def find_model(path: str) -> Path:
         model = place / "model.safetensors"
         if not model.is_file() and (place / INTERRUPTED).is_file():
             raise UsageError(f"{path}: this run was interrupted; finish it with: gpudl train {path}")
+        runs = sorted(file.parent.name for file in place.glob("*/model.safetensors"))
+        if not model.is_file() and runs:
+            raise UsageError(f"{path}: a folder of runs; choose one of {', '.join(runs[-5:])}")
         return model
+    if place.suffix == ".toml":
+        raise UsageError(f"{path}: an experiment file; give the folder of a run, or a .safetensors file")
     return place
 
 

@@ -16,3 +16,9 @@ from gpudl.layers.reshaping import Input as Input
 from gpudl.layers.reshaping import InputLayer as InputLayer
 from gpudl.layers.reshaping import Rescaling as Rescaling
 from gpudl.layers.reshaping import Reshape as Reshape
+
+# Keras's other names
+AvgPool2D = AveragePooling2D
+GlobalAvgPool2D = GlobalAveragePooling2D
+GlobalMaxPool2D = GlobalMaxPooling2D
+MaxPool2D = MaxPooling2D

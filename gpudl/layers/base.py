@@ -90,6 +90,8 @@ class Layer(Configurable):
         if dtype not in ("float32", "float64"):
             raise UsageError(f'{type(self).__name__}(dtype={dtype!r}): dtype must be "float32" or "float64"')
         self.dtype = dtype
+        if isinstance(input_shape, int):
+            input_shape = (input_shape,)
         self.input_shape = None if input_shape is None else tuple(input_shape)
         self.trainable = trainable
         self._name_itself(name)
@@ -147,6 +149,10 @@ class Layer(Configurable):
 
     def __call__(self, x: Any, training: bool | None = None) -> Any:
         before = _phase.training
+        if isinstance(x, Layer):
+            raise UsageError(
+                f"{self} was called on {x}, a layer; put layers into a Sequential (only that, in this version)"
+            )
         if training is None:
             training = before
         if isinstance(x, np.ndarray) and x.dtype != self.dtype:
@@ -232,7 +238,9 @@ class Layer(Configurable):
             weight.assign(value)
 
     def count_params(self) -> int:
-        """Return the number of weights, trainable or not."""
+        """Return the number of weights, trainable or not. Raises: UsageError before the layer is built."""
+        if not self.built:
+            raise UsageError(f"{self} is not built, so its weights are not known; build it, or call it on data, before")
         return sum(weight.size for weight in self.weights)
 
     def get_config(self) -> dict[str, Any]:

@@ -33,7 +33,9 @@ class Dropout(Layer):
             if not isinstance(noise_shape, (tuple, list)) or not all(
                 n is None or (isinstance(n, int) and n > 0) for n in noise_shape
             ):
-                raise UsageError(f"Dropout(noise_shape={noise_shape!r}): noise_shape must hold positive integers or None")
+                raise UsageError(
+                    f"Dropout(noise_shape={noise_shape!r}): noise_shape must hold positive integers or None"
+                )
             noise_shape = tuple(noise_shape)
         self.rate, self.noise_shape, self.seed = rate, noise_shape, seed
 

@@ -29,6 +29,7 @@ class Model(Layer):
         self.metrics: list[metrics.Metric] = []
         self.history: History | None = None
         self.stop_training = False
+        self.class_names: tuple[str, ...] | None = None
         self.step_weights: list[Parameter] = []
         self.training_state = training.TrainingState()
 
@@ -48,6 +49,8 @@ class Model(Layer):
 
         Raises: UnknownNameError, with the nearest known name.
         """
+        if isinstance(metrics, str):
+            raise UsageError(f'compile: metrics must be a list, as in metrics=["{metrics}"]')
         self.optimizer = optimizers.get(optimizer)
         self.loss = None if loss is None else losses.get(loss)
         self.metrics = [_metric(metric) for metric in metrics or []]
@@ -102,7 +105,7 @@ class Model(Layer):
             by_class = _class_weights(y, class_weight)
             sample_weight = by_class if sample_weight is None else sample_weight * by_class
         batches = Batches(x, y, sample_weight, batch_size, shuffle)
-        self._check_targets(batches)
+        self.check_data(batches.x, y)
         if not self.trainable_weights:
             raise UsageError(f"fit: {self} has no trainable weights; add a layer that has some, or unfreeze one")
         held_out = None
@@ -112,8 +115,11 @@ class Model(Layer):
             held_out = Batches(
                 *(_arrays(a) for a in validation_data), batch_size=validation_batch_size or batches.batch_size
             )
-            self._check_targets(held_out)
+            self.check_data(held_out.x, held_out.y)
 
+        for callback in callbacks or []:
+            if not isinstance(callback, Callback):
+                raise UsageError(f"fit: callbacks must be a list of Callback objects, but one is {callback!r}")
         history = History()
         verbose = 1 if verbose == "auto" else int(verbose)
         everyone = [history, *(callbacks or []), *([Progress(verbose)] if verbose else [])]
@@ -162,7 +168,7 @@ class Model(Layer):
         if y is None:
             raise UsageError("evaluate needs targets: evaluate(x, y)")
         batches = Batches(_arrays(x), _arrays(y), sample_weight, batch_size)
-        self._check_targets(batches)
+        self.check_data(batches.x, _arrays(y))
         logs = training.test(self, batches, CallbackList(callbacks or [], self, {"steps": len(batches)}), steps)
         if return_dict:
             return logs
@@ -204,20 +210,26 @@ class Model(Layer):
             raise UsageError(f'{self} has no optimizer; call compile(optimizer="adam", loss=...) before')
         return self.optimizer
 
-    def _check_targets(self, batches: Batches) -> None:
-        """Build for the data that arrive, and see that labels do not go beyond the outputs, before any step."""
-        self.build_for((None, *batches.x.shape[1:]))
-        sparse = isinstance(self.loss, losses.SparseCategoricalCrossentropy)
-        if sparse and batches.y is not None and batches.y.dtype.kind in "iufb":
-            with no_grad():
-                outputs = self.compute_output_shape((None, *batches.x.shape[1:]))[-1]
-            lowest, highest = batches.y.min(), batches.y.max()
-            if outputs is not None and (highest >= outputs or lowest < 0):
+    def check_data(self, x: Array, y: Array) -> None:
+        """See before any step that model, loss and data fit: builds the model, and tries the loss on one sample.
+
+        Raises: UsageError or ShapeError saying which of labels, loss and last layer does not fit, and the remedy.
+        """
+        self._need_compiled("check_data")
+        self.build_for((None, *x.shape[1:]))
+        if y.dtype.kind not in "iufb":
+            raise UsageError(f"targets must be numbers, but are of type {y.dtype}; give each class a number from 0 on")
+        with no_grad():
+            outputs = self(x[:1], training=False)
+            if isinstance(self.loss, losses.SparseCategoricalCrossentropy):
+                _check_labels(y, outputs.shape)
+            elif isinstance(self.loss, losses.BinaryCrossentropy) and (y.min() < 0 or y.max() > 1):
                 raise UsageError(
-                    f"labels run from {lowest} to {highest}, but the last layer has {outputs} outputs, for labels "
-                    f"0 to {outputs - 1}; give it {int(highest) + 1} units"
-                    + (" and count labels from 0" if lowest < 0 else "")
+                    f"binary_crossentropy takes targets between 0 and 1, but these run from {y.min()} to {y.max()}; "
+                    'for several classes use "sparse_categorical_crossentropy" and one unit for each'
                 )
+            if self.loss is not None:
+                self.loss(y[:1], outputs)
 
     # Looking and saving
 
@@ -236,7 +248,32 @@ class Model(Layer):
         """
         from gpudl.models.saving import save_model
 
+        if str(path).endswith((".h5", ".hdf5", ".keras")):
+            raise UsageError(f"{path}: this version saves models as safetensors only; name it *.safetensors")
         save_model(self, path)
+
+
+def _check_labels(y: Array, output_shape: tuple[int, ...]) -> None:
+    """See that labels are whole numbers from 0 to below the number of outputs."""
+    if y.dtype.kind == "f" and (y != y.round()).any():
+        raise UsageError(
+            "sparse_categorical_crossentropy takes class numbers, but the targets are not whole "
+            f"({y[y != y.round()][0]}, for one)"
+            '; for a quantity use "mean_squared_error" and one unit without activation'
+        )
+    outputs, lowest, highest = output_shape[-1], int(y.min()), int(y.max())
+    if lowest < 0 or highest >= outputs:
+        classes = highest - lowest + 1
+        remedy = f"give it {classes} units" if classes != outputs else ""
+        if lowest != 0 and (lowest < 0 or classes <= outputs):
+            step = f"add {-lowest}" if lowest < 0 else f"subtract {lowest}"
+            remedy = f"{step} so that they count from 0" + (f", and {remedy}" if remedy else "")
+        elif highest >= outputs:
+            remedy = f"give it {highest + 1} units"
+        raise UsageError(
+            f"labels run from {lowest} to {highest}, but the last layer has {outputs} outputs, for labels "
+            f"0 to {outputs - 1}; {remedy}"
+        )
 
 
 def _metric(metric: Any) -> metrics.Metric:
@@ -247,7 +284,7 @@ def _arrays(data: Any) -> Any:
     return data if data is None or hasattr(data, "ndim") else np.asarray(data)
 
 
-def _class_weights(y: np.ndarray, class_weight: Mapping[int, float]) -> np.ndarray:
+def _class_weights(y: Array, class_weight: Mapping[int, float]) -> np.ndarray:
     """Return each sample's weight by its class; one-hot targets count by their largest entry."""
     classes = to_numpy(y)
     classes = classes.argmax(axis=-1) if classes.ndim > 1 and classes.shape[-1] > 1 else classes.reshape(-1)

@@ -98,16 +98,18 @@ def save_model(model: Model, path: str | os.PathLike[str], training: Mapping[str
         "compiled": _compiled(model),
         "optimizer": optimizer,
         "training": training,
+        "class_names": model.class_names,
         "provenance": _provenance(model),
         "sha256": {name: _sha256(array) for name, array in tensors.items()},
     }
-    header["sha256"]["header"] = _sha256_of_header(header)
+    header["header_sha256"] = _sha256_of_header(header)
     write_atomically(path, save(tensors, {"gpudl": json.dumps(header)}))
 
 
 def _sha256_of_header(header: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of all of the header but its list of sums."""
-    return hashlib.sha256(json.dumps({**header, "sha256": None}).encode()).hexdigest()
+    """Return the SHA-256 of all of the header but this sum itself."""
+    rest = {name: value for name, value in header.items() if name != "header_sha256"}
+    return hashlib.sha256(json.dumps(rest).encode()).hexdigest()
 
 
 def _sha256(array: np.ndarray) -> str:
@@ -144,8 +146,8 @@ def read_file(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, n
                 f"{path}: written in format {header['format']}, but this gpudl reads format {FORMAT}; "
                 "install the version that wrote it"
             )
-        sums = dict(header["sha256"])
-        if _sha256_of_header(header) != sums.pop("header", None):
+        sums = header["sha256"]
+        if _sha256_of_header(header) != header["header_sha256"]:
             raise ModelFileError(f"{path}: its gpudl metadata is damaged: its SHA-256 is not the one written down")
         for name, array in tensors.items():
             if _sha256(array) != sums.get(name):
@@ -178,6 +180,8 @@ def restore(path: str | os.PathLike[str], compile: bool = True) -> tuple[Any, di
         if unknown:
             raise ModelFileError(f'{path}: weights and architecture do not fit: "{unknown[0]}" is in only one of them')
         model.set_weights([tensors[name] for name in names])
+        if header.get("class_names") is not None:
+            model.class_names = tuple(str(name) for name in header["class_names"])
         if compile and header["compiled"] is not None:
             compiled = header["compiled"]
             loss = losses.get(compiled["loss"])

@@ -22,6 +22,8 @@ class Sequential(Model):
         self._shapes: list[OpenShape] = []
         """The shape before the first layer and after each one; empty until the model is built."""
         super().__init__(name=name)
+        if isinstance(layers, Layer):
+            raise UsageError("Sequential takes a list of layers, as in Sequential([Dense(10)])")
         for layer in layers or []:
             self.add(layer)
         if not trainable:

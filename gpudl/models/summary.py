@@ -18,7 +18,7 @@ def summary_table(model: Model) -> Any:
     rows = model.rows() or [(layer, None, None) for layer in model.layers]
     work = [layer.multiply_adds(a, b) if a and b else 0 for layer, a, b in rows]
     trainable = sum(weight.size for weight in model.trainable_weights)
-    total = model.count_params()
+    total = sum(weight.size for weight in model.weights)
     fixed = f"\n{trainable:,} trainable" if trainable != total else ""
     table.add_column("layer", "total")
     table.add_column("output shape")
@@ -29,7 +29,7 @@ def summary_table(model: Model) -> Any:
         table.add_row(
             f"{layer.name} [dim]{kind}[/dim]",
             "?" if after is None else shown(after),
-            f"{layer.count_params():,}" if layer.count_params() else "",
+            f"{size:,}" if (size := sum(weight.size for weight in layer.weights)) else "",
             f"{products:,}" if products else "",
         )
     return table

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -101,12 +102,26 @@ def loss_of(model: Any, batch: Batch, training: bool) -> tuple[Tensor, Any]:
     return loss, y_pred.data
 
 
+def _warn_of_unreached(model: Any) -> None:
+    """Warn of weights that no gradient came to: they would stay as they are without a word."""
+    unreached = {id(weight) for weight in model.step_weights if weight.grad is None}
+    if unreached:
+        layers = [str(layer) for layer in model.layers if any(id(weight) in unreached for weight in layer.weights)]
+        warnings.warn(
+            f"no gradient reaches the weights of {', '.join(layers) or model}; a layer after it may leave the tape, as "
+            "np.asarray(x) and x.numpy() do: compute with gpudl.ops there",
+            stacklevel=2,
+        )
+
+
 def train_step(model: Any, batch: Batch, logs: RunningLogs) -> None:
     """Take one step: forward, loss, gradients, update, metrics."""
     with single_threaded_blas:  # once around the step: inside, the ops' own contexts then cost nothing
         loss, y_pred = loss_of(model, batch, training=True)
         value = loss.data
         loss.backward()
+        if logs.samples == 0:  # the first step of an epoch
+            _warn_of_unreached(model)
         model.optimizer.apply(model.step_weights)
     logs.add(value, len(batch.x))
     for metric in model.metrics:

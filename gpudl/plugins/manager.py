@@ -42,6 +42,7 @@ class Manager:
     def __init__(self, strict: bool = False) -> None:
         self.strict = strict
         self.plugins: list[Plugin] = []
+        self.files: list[str] = []
         self._seen: set[tuple[str, str, str]] = set()
         self._pluggy = pluggy.PluginManager("gpudl")
         self._pluggy.add_hookspecs(hookspecs)
@@ -85,6 +86,12 @@ class Manager:
             del sys.modules[name]
             raise PluginError(f"--plugin {path}: {type(error).__name__}: {error}") from error
         self._add(module, Plugin(file.name, str(file), ""))
+        if not self._pluggy.get_hookcallers(module):
+            raise PluginError(
+                f"--plugin {path}: registers nothing; write a function like register_layers(register) and put "
+                "@hookimpl, from gpudl.hookspecs, before it"
+            )
+        self.files.append(path)
         registry.forget()
 
     def _failed(self, plugin: Plugin) -> None:

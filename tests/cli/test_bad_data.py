@@ -147,7 +147,7 @@ def test_labels_below_zero(gpudl: Run, write: Write, here: Path) -> None:
     outcome = gpudl("train", npz(write, here, x=np.ones((30, 4)), y=np.arange(30) % 10 - 1))
     assert outcome.code == 2
     assert "labels run from -1 to 8" in outcome.err
-    assert "count labels from 0" in outcome.err
+    assert "add 1 so that they count from 0" in outcome.err
     assert not list((here / "runs").glob("*/*"))
 
 

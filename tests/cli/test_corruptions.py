@@ -141,7 +141,8 @@ def test_a_key_less(check: Callable[[str], Any], path: Key) -> None:
         assert outcome.code == 2
         assert f'needs "{path[-1]}"' in outcome.err
     elif path == ("model", "layers", 2):
-        assert outcome.code == 0  # without flatten the dense layer works on each pixel
+        assert outcome.code == 2  # without flatten the dense layer works on each pixel
+        assert "end the model with a flatten" in outcome.err
     else:
         assert outcome.code == 0, outcome.err
 

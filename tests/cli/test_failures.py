@@ -158,12 +158,12 @@ def with_interrupt(write: Write, here: Path, settings: str, name: str = "x.toml"
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ("step = 1", "stopped in epoch 1 after step 1"),
-        ("step = 7", "stopped in epoch 1 after step 7"),
-        ("step = 11", "stopped in epoch 1 after step 11"),  # the last of the epoch: its validation is still to come
-        ("step = 16", "stopped in epoch 2 after step 16"),
-        ("step = 11\nvalidation = true", "stopped in epoch 2 after step 12"),
-        ("step = 33", "stopped in epoch 3 after step 33"),
+        ("step = 1", "stopped in epoch 1 after batch 1"),
+        ("step = 7", "stopped in epoch 1 after batch 7"),
+        ("step = 11", "stopped in epoch 1 after batch 11"),  # the last of the epoch: its validation is still to come
+        ("step = 16", "stopped in epoch 2 after batch 5"),
+        ("step = 11\nvalidation = true", "stopped in epoch 2 after batch 1"),
+        ("step = 33", "stopped in epoch 3 after batch 11"),
     ],
 )
 def test_resumed_run_equals_one_that_was_never_stopped(

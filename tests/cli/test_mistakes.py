@@ -342,8 +342,7 @@ def test_run_folder_with_other_files_or_a_file_in_its_place(gpudl: Run, write: W
 def test_broken_toml(gpudl: Run, write: Write) -> None:
     outcome = gpudl("train", write(("units = 8", "units = ")))
     assert outcome.code == 2
-    assert "x.toml: not valid TOML: " in outcome.err
-    assert "line 15" in outcome.err
+    assert "x.toml:15: not valid TOML: " in outcome.err
 
 
 @pytest.mark.parametrize("content", ["a = " + "[" * 9000 + "]" * 9000, "a = " + "9" * 9000, "a", "[x]\n[x]\n", "\0"])
@@ -423,7 +422,10 @@ def test_file_that_may_not_be_read(gpudl: Run, write: Write, monkeypatch: pytest
         ("training.epochs=3\nx=4", "--set training.epochs: expected an integer, but got the text"),
         ("optimizer=sgd", '--set optimizer: expected a table, [optimizer], but got the text "sgd"'),
         ("model.layers[1].activation=rleu", '--set model.layers[1].activation: unknown activation "rleu"; did you'),
-        ("model.layers[1].units=0", "--set model.layers[1].units: Dense(units=0): units must be an integer of at least 1"),
+        (
+            "model.layers[1].units=0",
+            "--set model.layers[1].units: Dense(units=0): units must be an integer of at least 1",
+        ),
     ],
 )
 def test_set(gpudl: Run, write: Write, override: str, expected: str) -> None:
@@ -463,9 +465,8 @@ def test_unknown_command(gpudl: Run) -> None:
 
 @pytest.mark.parametrize("arguments", [["--debug", "train", "x.toml"], ["train", "x.toml", "--debug"]])
 def test_debug_shows_the_traceback(gpudl: Run, here: Path, arguments: list[str]) -> None:
-    with pytest.raises(Exception, match="there is no such file") as caught:
+    with pytest.raises(AssertionError, match="Traceback"):  # what the fixture refuses everywhere else
         gpudl(*arguments)
-    assert type(caught.value).__name__ == "UsageError"
 
 
 def test_a_run_folder_takes_no_changes(gpudl: Run, trained: Path) -> None:

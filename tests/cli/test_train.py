@@ -20,7 +20,7 @@ def test_run_folder(gpudl: Run, write: Write, here: Path) -> None:
     outcome = gpudl("train", write(("epochs = 1", "epochs = 2")))
     assert (outcome.code, outcome.err) == (0, "")
     [folder] = (here / "runs" / "tiny").iterdir()
-    assert f"gpudl summary {folder.relative_to(here)}" in outcome.out
+    assert f"gpudl evaluate {folder.relative_to(here)}" in outcome.out
     files = {p.name for p in folder.iterdir()}
     assert {"experiment.toml", "history.csv", "metrics.json", "model.safetensors"} <= files
     assert not [name for name in files if name.startswith(".")]

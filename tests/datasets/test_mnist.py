@@ -104,7 +104,7 @@ def test_without_files_and_pooch_both_remedies_are_named(data_dir, no_data, modu
     message = str(caught.value)
     assert message.startswith(f"{name}: ")
     assert f"looked in {data_dir / name} and {no_data / name}" in message
-    assert 'pip install "gpudl[data]"' in message
+    assert "pip install pooch" in message
     assert f"put the four files {', '.join(f'{file}.gz' for file in FILES)} into {data_dir / name}" in message
     assert cls.status() == "not found; will be downloaded (needs the data extra)"
 

@@ -154,7 +154,7 @@ def test_arguments_that_are_refused_name_themselves(make: Any, about: str) -> No
 @pytest.mark.parametrize(
     ("make", "near"),
     [
-        (lambda: layers.Dense(3, activation="rleu"), 'did you mean "relu"'),
+        (lambda: layers.Dense(3, activation="sigmod"), 'did you mean "sigmoid"'),
         (lambda: layers.Activation("softmx"), 'did you mean "softmax"'),
     ],
 )

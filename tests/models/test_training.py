@@ -128,8 +128,8 @@ def test_data_that_is_refused(given: dict[str, Any], about: str) -> None:
 @pytest.mark.parametrize(
     ("labels", "about"),
     [
-        (Y + 1, "labels run from 1 to 3, but the last layer has 3 outputs.*give it 4 units"),
-        (Y - 1, "count labels from 0"),
+        (Y + 1, "labels run from 1 to 3, but the last layer has 3 outputs.*subtract 1"),
+        (Y - 1, "labels run from -1 to 1"),
     ],
 )
 def test_labels_beyond_the_outputs_are_refused_before_any_step(labels: np.ndarray, about: str) -> None:

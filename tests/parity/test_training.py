@@ -76,8 +76,8 @@ def same_weights(ours: Any, theirs: Any) -> None:
     ("optimizer", "arguments"),
     [
         ("SGD", {"learning_rate": 0.05, "momentum": 0.9, "nesterov": True}),
-        ("Adam", {"learning_rate": 0.01}),
-        ("RMSprop", {"learning_rate": 0.003}),
+        ("Adam", {"learning_rate": 0.001}),
+        ("RMSprop", {"learning_rate": 0.001}),
     ],
 )
 def test_twenty_steps_of_a_cnn(keras: Any, pair: Any, optimizer: str, arguments: dict[str, Any]) -> None:
