@@ -132,12 +132,12 @@ class Tensor:
             if dy is None:
                 continue
             way_back = node.backward
-            if type(way_back) is tuple:
+            if isinstance(way_back, tuple):
                 for source, back in zip(node.inputs, way_back, strict=False):
                     if source is not None and back is not None and source.requires_grad:
                         _pass_on(source, back(dy), pending)
             else:
-                gradients = way_back(dy)  # pyright: ignore[reportCallIssue]  one function
+                gradients = way_back(dy)
                 for source, part in zip(node.inputs, gradients if len(node.inputs) > 1 else (gradients,), strict=False):
                     if source is not None and part is not None and source.requires_grad:
                         _pass_on(source, part, pending)

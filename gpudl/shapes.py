@@ -16,8 +16,10 @@ Pair = int | Sequence[int]
 
 def pair(value: Pair, name: str, minimum: int = 1) -> tuple[int, int]:
     """Read a setting that is one integer or two: `3` and `(3, 3)` are the same."""
-    both = tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else (value, value)
-    if len(both) != 2 or not all(isinstance(n, Integral) and not isinstance(n, bool) and n >= minimum for n in both):
+    both: tuple[Any, ...] = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
+    if len(both) != 2 or not all(
+        isinstance(n, Integral) and not isinstance(n, bool) and int(n) >= minimum for n in both
+    ):
         raise ShapeError(f"{name}={value!r} is not an integer or a pair of integers of at least {minimum}")
     return int(both[0]), int(both[1])
 

@@ -28,19 +28,20 @@ RUN = (
     Setting("device", str, "auto", None),
 )
 DATA = (
-    Setting("dataset", str, ..., None),
+    Setting("dataset", str, ..., None, "the name of a dataset"),
     Setting("batch_size", int, 32, None),
     Setting("validation_split", float, 0.1, None),
     Setting("shuffle", bool, True, None),
 )
 TRAINING = (
     Setting("epochs", int, 1, None),
-    Setting("loss", Any, ..., None),
-    Setting("metrics", list[Any], [], None),
+    Setting("loss", Any, ..., None, 'the name of a loss, or a table with "type"'),
+    Setting("metrics", list[Any], [], None, 'a list of names of metrics, or of tables with "type"'),
 )
 
 
 MODEL = (Setting("name", str, "model", None),)
+SECTION_SETTINGS = {"run": RUN, "data": DATA, "model": MODEL, "training": TRAINING}
 
 
 class Experiment:
@@ -325,7 +326,7 @@ def build_model(values: Mapping[str, Any], sample_shape: Sequence[int] | None, p
                         f'data set "{values["data"]["dataset"]}" have shape {shape_shown(tuple(sample_shape))}'
                     )
     with problems.catching(("training", "metrics")):
-        model.compile(optimizer, loss, training["metrics"])
+        model.compile(optimizer, loss, metrics=training["metrics"])
     return model
 
 

@@ -31,6 +31,8 @@ class Setting:
     default: Any
     kind: str | None
     """The kind of building block it takes; None for plain values."""
+    words: str = ""
+    """What to write, where the annotation does not say it well."""
 
     @property
     def required(self) -> bool:
@@ -39,6 +41,8 @@ class Setting:
     @property
     def expected(self) -> str:
         """What to write, in words."""
+        if self.words:
+            return self.words
         plain = describe(self.annotation)
         if self.kind is None:
             return plain or "a value that cannot be written in TOML; leave it out"

@@ -44,7 +44,7 @@ class Model(Layer):
 
     # Training
 
-    def compile(self, optimizer: Any = "rmsprop", loss: Any = None, metrics: Sequence[Any] | None = None) -> None:
+    def compile(self, optimizer: Any = "rmsprop", loss: Any = None, *, metrics: Sequence[Any] | None = None) -> None:
         """Choose how to train: each argument by name ("adam", "mse", "accuracy") or as an object.
 
         Raises: UnknownNameError, with the nearest known name.

@@ -192,7 +192,7 @@ def restore(path: str | os.PathLike[str], compile: bool = True) -> tuple[Any, di
                 metric = metrics.get(settings)
                 metric.name = called
                 found.append(metric)
-            model.compile(optimizers.get(compiled["optimizer"]), loss, found)
+            model.compile(optimizers.get(compiled["optimizer"]), loss, metrics=found)
             state = dict(header["optimizer"])
             state["arrays"] = {
                 name.removeprefix("optimizer/"): a for name, a in tensors.items() if name.startswith("optimizer/")

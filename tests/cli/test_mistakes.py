@@ -88,7 +88,7 @@ ONE_MISTAKE = [
         "x.toml:13: model.layers[0].kernel_size: expected an integer or two integers, but got ['a', 'b']",
     ),
     case("number for an activation", ('"relu"', "3"), "x.toml:16: ", "expected the name of an activation, or a table"),
-    case("data set is no text", ('"digits"', "3"), "x.toml:6: data.dataset: expected text, but got 3"),
+    case("data set is no text", ('"digits"', "3"), "x.toml:6: data.dataset: expected the name of a dataset, but got 3"),
     case(
         "batch size is a bool",
         ("batch_size = 128", "batch_size = true"),
