@@ -1,49 +1,60 @@
 """Time of one training step, gpudl beside PyTorch: `python -m bench.train_step`.
 
-Needs the `parity` extra (PyTorch). Both run in this process on the same cores, in turns, so that what else the
-machine does hits both alike; each figure is the median over the turns. A step is forward, loss, gradients and Adam.
+Needs the `parity` extra (PyTorch). Each library runs in a process of its own, as its users have it (gpudl has the C
+library keep freed memory, which in one process would change PyTorch's times, too); the processes take turns on the same
+cores, so that what else the machine does hits all alike. Each figure is the median over the turns. A step is forward,
+loss, gradients and Adam.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import itertools
 import json
+import multiprocessing
+import os
 import platform
 import statistics
 import time
 from collections.abc import Callable
+from importlib.metadata import version
 from typing import Any
 
-import numpy as np
-import torch
 from rich.console import Console
 from rich.table import Table
-from torch import nn
-
-import gpudl
-from gpudl import layers
-from gpudl.backend.numpy.workers import thread_count
-from gpudl.batches import Batch
-from gpudl.models.training import RunningLogs, train_step
 
 Step = Callable[[], Any]
 
-
-def mlp(*sizes: int) -> tuple[gpudl.Sequential, nn.Module]:
-    """A multi-layer perceptron with ReLU, in both libraries."""
-    ours = gpudl.Sequential([gpudl.Input((sizes[0],))])
-    theirs: list[nn.Module] = []
-    for i, (fan_in, units) in enumerate(itertools.pairwise(sizes)):
-        last = i == len(sizes) - 2
-        ours.add(layers.Dense(units, activation=None if last else "relu"))
-        theirs += [nn.Linear(fan_in, units)] if last else [nn.Linear(fan_in, units), nn.ReLU()]
-    return ours, nn.Sequential(*theirs)
+# Each function imports its library itself: a process that times PyTorch must not have loaded gpudl.
 
 
-def cnn() -> tuple[gpudl.Sequential, nn.Module]:
+def our_mlp(*sizes: int) -> Any:
+    """A multi-layer perceptron with ReLU."""
+    import gpudl
+    from gpudl import layers
+
+    model = gpudl.Sequential([gpudl.Input((sizes[0],))])
+    for units in sizes[1:-1]:
+        model.add(layers.Dense(units, activation="relu"))
+    model.add(layers.Dense(sizes[-1]))
+    return model
+
+
+def torch_mlp(*sizes: int) -> Any:
+    """The same in PyTorch."""
+    from torch import nn
+
+    pairs = [(nn.Linear(a, b), nn.ReLU()) for a, b in itertools.pairwise(sizes)]
+    return nn.Sequential(*itertools.chain(*pairs))[:-1]
+
+
+def our_cnn() -> Any:
     """Conv 32, pool, conv 64, pool, dense 128, dense 10, on 28x28x1."""
-    ours = gpudl.Sequential(
+    import gpudl
+    from gpudl import layers
+
+    return gpudl.Sequential(
         [
             gpudl.Input((28, 28, 1)),
             layers.Conv2D(32, 3, padding="same", activation="relu"),
@@ -55,16 +66,25 @@ def cnn() -> tuple[gpudl.Sequential, nn.Module]:
             layers.Dense(10),
         ]
     )
-    theirs = nn.Sequential(
+
+
+def torch_cnn() -> Any:
+    """The same in PyTorch."""
+    from torch import nn
+
+    return nn.Sequential(
         nn.Conv2d(1, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
         nn.Conv2d(32, 64, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
         nn.Flatten(), nn.Linear(64 * 7 * 7, 128), nn.ReLU(), nn.Linear(128, 10),
     )  # fmt: skip
-    return ours, theirs
 
 
-def our_step(model: gpudl.Sequential, x: np.ndarray, y: np.ndarray) -> Step:
+def our_step(model: Any, x: Any, y: Any) -> Step:
     """One step as `fit` takes it, metrics left out on both sides."""
+    import gpudl
+    from gpudl.batches import Batch
+    from gpudl.models.training import RunningLogs, train_step
+
     model.compile("adam", gpudl.losses.SparseCategoricalCrossentropy(from_logits=True))
     model.step_weights = model.trainable_weights
     logs = RunningLogs([])
@@ -72,15 +92,18 @@ def our_step(model: gpudl.Sequential, x: np.ndarray, y: np.ndarray) -> Step:
     return lambda: train_step(model, batch, logs)
 
 
-def torch_step(model: nn.Module, x: np.ndarray, y: np.ndarray, channels_last: bool) -> Step:
+def torch_step(model: Any, x: Any, y: Any, channels_last: bool) -> Step:
     """The same step in PyTorch, as its tutorials write it."""
+    import numpy as np
+    import torch
+
     images = torch.from_numpy(np.ascontiguousarray(x.transpose(0, 3, 1, 2)) if x.ndim == 4 else x)
     if channels_last:
-        model = model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        model = model.to(memory_format=torch.channels_last)
         images = images.contiguous(memory_format=torch.channels_last)
     labels = torch.from_numpy(y)
     optimizer = torch.optim.Adam(model.parameters())
-    loss_of = nn.CrossEntropyLoss()
+    loss_of = torch.nn.CrossEntropyLoss()
 
     def step() -> None:
         optimizer.zero_grad()
@@ -90,30 +113,85 @@ def torch_step(model: nn.Module, x: np.ndarray, y: np.ndarray, channels_last: bo
     return step
 
 
-def medians(steps: list[Step], turns: int, seconds: float) -> list[float]:
-    """Median milliseconds of each step over `turns` turns of about `seconds` for each."""
-    counts = []
-    for step in steps:
-        for _ in range(3):
-            step()
-        began = time.perf_counter()
-        step()
-        counts.append(max(1, int(seconds / (time.perf_counter() - began))))
-    times: list[list[float]] = [[] for _ in steps]
-    for _ in range(turns):
-        for step, count, found in zip(steps, counts, times, strict=True):
+NETWORKS: dict[str, tuple[Callable[[], Any], Callable[[], Any], int, tuple[int, ...]]] = {
+    "MLP 64-64-10, batch 32": (lambda: our_mlp(64, 64, 10), lambda: torch_mlp(64, 64, 10), 32, (64,)),
+    "MLP 784-256-128-10, batch 128": (
+        lambda: our_mlp(784, 256, 128, 10),
+        lambda: torch_mlp(784, 256, 128, 10),
+        128,
+        (784,),
+    ),
+    "CNN 32-64-128, 28x28, batch 128": (our_cnn, torch_cnn, 128, (28, 28, 1)),
+}
+
+
+def blas() -> str:
+    """Which BLAS NumPy has, and the kernels it chose; OPENBLAS_CORETYPE in the environment overrules its choice."""
+    from threadpoolctl import threadpool_info
+
+    importlib.import_module("numpy")
+    found = [library for library in threadpool_info() if library["user_api"] == "blas"]
+    return ", ".join(f"{library['internal_api']} for {library.get('architecture', '?')}" for library in found)
+
+
+def make_step(library: str, name: str) -> Step:
+    """Make one library's step on drawn data; `library` is "gpudl", "torch" or "torch channels last"."""
+    ours, theirs, batch, shape = NETWORKS[name]
+    model = ours() if library == "gpudl" else theirs()
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(batch, *shape)).astype(np.float32)
+    y = rng.integers(0, 10, batch)
+    return our_step(model, x, y) if library == "gpudl" else torch_step(model, x, y, library == "torch channels last")
+
+
+def serve(library: str, seconds: float, pipe: Any) -> None:
+    """In a process of its own: prepare the step of each network that is named, and take turns when told to."""
+    step: Step = lambda: None  # noqa: E731
+    count = 1
+    while (order := pipe.recv()) is not None:
+        if isinstance(order, str):
+            step = make_step(library, order)
+            for _ in range(10):
+                step()
+            began = time.perf_counter()
+            for _ in range(5):
+                step()
+            count = max(1, int(5 * seconds / (time.perf_counter() - began)))
+            pipe.send(count)
+        else:
+            times = []
             for _ in range(count):
                 began = time.perf_counter()
                 step()
-                found.append(1e3 * (time.perf_counter() - began))
+                times.append(1e3 * (time.perf_counter() - began))
+            pipe.send(times)
+
+
+class Contestant:
+    """One library in its process."""
+
+    def __init__(self, library: str, seconds: float) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.pipe, theirs = context.Pipe()
+        self.process = context.Process(target=serve, args=(library, seconds, theirs), daemon=True)
+        self.process.start()
+
+    def ask(self, order: Any) -> Any:
+        self.pipe.send(order)
+        return self.pipe.recv()
+
+
+def medians(contestants: list[Contestant], network: str, turns: int) -> list[float]:
+    """Median milliseconds of each contestant's step over its turns."""
+    for contestant in contestants:
+        contestant.ask(network)
+    times: list[list[float]] = [[] for _ in contestants]
+    for _ in range(turns):
+        for contestant, found in zip(contestants, times, strict=True):
+            found += contestant.ask(True)
     return [statistics.median(found) for found in times]
-
-
-NETWORKS: dict[str, tuple[Callable[[], tuple[Any, Any]], int, tuple[int, ...]]] = {
-    "MLP 64-64-10, batch 32": (lambda: mlp(64, 64, 10), 32, (64,)),
-    "MLP 784-256-128-10, batch 128": (lambda: mlp(784, 256, 128, 10), 128, (784,)),
-    "CNN 32-64-128, 28x28, batch 128": (cnn, 128, (28, 28, 1)),
-}
 
 
 def main() -> None:
@@ -122,22 +200,19 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=0.3, help="length of a turn")
     parser.add_argument("--json", metavar="FILE", help="write the figures there, too")
     options = parser.parse_args()
-    rng = np.random.default_rng(0)
-    title = f"{thread_count()} threads, NumPy {np.__version__}, PyTorch {torch.__version__}, {platform.machine()}"
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    title = f"{cores} cores, {platform.machine()}, NumPy {version('numpy')} ({blas()}), PyTorch {version('torch')}"
     table = Table("training step, ms", "gpudl", "PyTorch", "channels last", "PyTorch's best / gpudl", title=title)
+    libraries = ("gpudl", "torch", "torch channels last")
+    contestants = [Contestant(library, options.seconds) for library in libraries]
     figures = {}
-    for name, (make, batch, shape) in NETWORKS.items():
-        x = rng.normal(size=(batch, *shape)).astype(np.float32)
-        y = rng.integers(0, 10, batch)
-        ours, theirs = make()
-        steps = [our_step(ours, x, y), torch_step(theirs, x, y, False)]
-        if len(shape) == 3:
-            steps.append(torch_step(make()[1], x, y, True))
-        found = medians(steps, options.turns, options.seconds)
+    for name, (_, _, _, shape) in NETWORKS.items():
+        found = medians(contestants if len(shape) == 3 else contestants[:2], name, options.turns)
         best = min(found[1:]) / found[0]
-        written = [f"{ms:.3f}" for ms in found] + ["same"] * (3 - len(found))
-        table.add_row(name, *written, f"{best:.2f}")
-        figures[name] = {"gpudl": found[0], "torch": found[1], "torch_channels_last": found[-1], "ratio": best}
+        table.add_row(name, *(f"{ms:.3f}" for ms in found), *["same"] * (3 - len(found)), f"{best:.2f}")
+        figures[name] = {**dict(zip(libraries, found, strict=False)), "ratio": best}
+    for contestant in contestants:
+        contestant.pipe.send(None)
     Console().print(table)
     if options.json:
         with open(options.json, "w", encoding="utf-8") as file:

@@ -218,6 +218,10 @@ class PoolGeometry:
         return self.rows.window * self.columns.window
 
     @property
+    def has_no_padding(self) -> bool:
+        return self.rows.before == self.rows.after == self.columns.before == self.columns.after == 0
+
+    @property
     def tiles_exactly(self) -> bool:
         """Whether every input element lies in exactly one window."""
         return all(

@@ -147,7 +147,7 @@ class Layer(Configurable):
 
     # What everybody uses
 
-    def __call__(self, x: Any, training: bool | None = None) -> Any:
+    def __call__(self, x: Any, training: bool | None = None, **settings: Any) -> Any:
         before = _phase.training
         if isinstance(x, Layer):
             raise UsageError(
@@ -161,7 +161,9 @@ class Layer(Configurable):
             if not self.built:
                 self.build_for((None, *x.shape[1:]))
             _phase.training = training
-            return self.call(x, training=training) if self._takes_training else self.call(x)
+            if self._takes_training:
+                settings["training"] = training
+            return self.call(x, **settings)
         except ShapeError as error:
             raise self._named(error) from None
         finally:

@@ -79,7 +79,8 @@ class Conv2D(Layer):
                 (self.filters,), self.bias_initializer, regularizer=self.bias_regularizer, name="bias"
             )
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Any, activate: bool = True) -> Any:
+        """Convolve and, unless the caller does that later, apply the activation."""
         y = ops.conv2d(
             x,
             self.kernel,
@@ -90,7 +91,7 @@ class Conv2D(Layer):
             groups=self.groups,
             data_format=self.data_format,
         )
-        return self.activation(y)
+        return self.activation(y) if activate else y
 
     def multiply_adds(self, input_shape: OpenShape, output_shape: OpenShape) -> int:
         positions = output_shape[1:3] if self.data_format == "channels_last" else output_shape[2:4]

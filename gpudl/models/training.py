@@ -96,7 +96,7 @@ def loss_of(model: Any, batch: Batch, training: bool) -> tuple[Tensor, Any]:
     if not isinstance(y_pred, Tensor):
         y_pred = Tensor(y_pred)
     loss = model.loss(batch.y, y_pred, batch.weight)
-    for weight in model.trainable_weights if training is False else model.step_weights:
+    for weight in model.step_weights if training else model.trainable_weights:
         if weight.regularizer is not None:
             loss = loss + weight.regularizer(weight)
     return loss, y_pred.data

@@ -13,7 +13,7 @@ import numpy as np
 from gpudl.backend.numpy.workers import Piece, blocks, run, single_threaded_blas
 
 PART = 1 << 24
-"""Multiply-adds of one part: BLAS packs the right factor anew for each, so there should be few."""
+"""Multiply-adds of one part: BLAS packs the right factor anew for each, so there should be few; and an even number."""
 MOST_PARTS = 8
 WORTH_SPLITTING = 1 << 23
 """Multiply-adds: some 120 microseconds of one core, several times what waking another costs."""
@@ -33,7 +33,7 @@ def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         for start, stop in pieces:
             np.matmul(a[start:stop], b, out=out[start:stop])
 
-    parts = min(MOST_PARTS, max(2, work_size // PART))
+    parts = min(MOST_PARTS, 2 * max(1, round(work_size / PART / 2)))
     run(work, blocks(a.shape[0], -(-a.shape[0] // parts)), work_size // 64)
     return out
 
@@ -42,3 +42,12 @@ def column_sums(x: np.ndarray) -> np.ndarray:
     """x (M, K) -> (K,): summed as a product with ones, which BLAS does seven times faster than a reduction."""
     with single_threaded_blas:
         return np.ones(x.shape[0], x.dtype) @ x
+
+
+def add_to_rows(x: np.ndarray, bias: np.ndarray) -> None:
+    """x (M, K) += bias (K,), in place. Short rows are taken several at a time: NumPy starts its loop anew for each."""
+    together = 1
+    while x.shape[0] % (2 * together) == 0 and 2 * together * bias.size <= 1024:
+        together *= 2
+    wide = x.reshape(-1, together * bias.size)
+    wide += np.tile(bias, together)

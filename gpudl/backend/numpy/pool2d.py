@@ -53,9 +53,9 @@ def max_forward(x: np.ndarray, pool: PoolGeometry) -> tuple[np.ndarray, np.ndarr
 
     def work(pieces: Iterator[Piece]) -> None:
         for images, best, number in _each(pieces, x, y, winner):
-            if pool.tiles_exactly:
-                best[...] = images[taps[0][1]]
-                rest = taps[1:]
+            if pool.tiles_exactly and len(taps) > 1:
+                np.maximum(images[taps[0][1]], images[taps[1][1]], out=best)
+                rest = taps[2:]
             else:
                 best.fill(-np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min)
                 rest = taps
@@ -63,7 +63,8 @@ def max_forward(x: np.ndarray, pool: PoolGeometry) -> tuple[np.ndarray, np.ndarr
                 np.maximum(best[outputs], images[inputs], out=best[outputs])
             has_nan = x.dtype.kind == "f" and bool(np.isnan(best.max()))
             number.fill(0)
-            for outputs, inputs in reversed(taps):
+            # Without padding, what no earlier tap has won the last one has.
+            for outputs, inputs in reversed(taps[:-1] if pool.has_no_padding else taps):
                 lost = images[inputs] != best[outputs]
                 if has_nan:  # NaN differs from itself, yet where it stands it has won
                     lost &= ~np.isnan(images[inputs])
