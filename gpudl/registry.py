@@ -69,6 +69,11 @@ def owner(kind: str, name: str) -> str:
     return _owners[kind, name]
 
 
+def singular(kind: str) -> str:
+    """Return what one of a kind is called: "layers" are each a "layer"."""
+    return {"losses": "loss"}.get(kind, kind.removesuffix("s"))
+
+
 def snake_case(name: str) -> str:
     """Turn Keras's class names into registry names: `GlorotUniform` to `glorot_uniform`, `Conv2D` to `conv2d`."""
     spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z][a-z])|(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name)
@@ -84,9 +89,8 @@ def lookup(kind: str, name: str) -> Any:
     for item in names.values():  # a class name that snake case does not lead to: TerminateOnNaN, InputLayer
         if getattr(item, "__name__", None) == name:
             return item
-    one = kind.removesuffix("es") if kind in ("losses",) else kind.removesuffix("s")
     hint = did_you_mean(snake_case(name), names) or "; known: " + ", ".join(sorted(names))
-    raise UnknownNameError(f'unknown {one} "{name}"{hint}')
+    raise UnknownNameError(f'unknown {singular(kind)} "{name}"{hint}')
 
 
 def name_of(kind: str, item: Any) -> str:

@@ -28,8 +28,9 @@ def describe(
     from gpudl.cli.plugins import load_files
     from gpudl.errors import UnknownNameError, did_you_mean
     from gpudl.experiment.experiment import SECTION_SETTINGS
-    from gpudl.experiment.schema import settings_of, singular
+    from gpudl.experiment.schema import settings_of
     from gpudl.hookspecs import KINDS
+    from gpudl.registry import singular
 
     load_files(plugin)
     found: list[tuple[str, str, Any]] = []

@@ -15,7 +15,8 @@ from pydantic import ValidationError
 from gpudl import registry
 from gpudl.errors import GpudlError, UsageError, did_you_mean
 from gpudl.experiment.positions import Path, dotted, nearest_line
-from gpudl.experiment.schema import Setting, article, describe, model_of, settings_of, singular
+from gpudl.experiment.schema import Setting, article, describe, model_of, settings_of
+from gpudl.registry import singular
 
 
 def shown(value: Any) -> str:

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, Strict, create_model
 
 from gpudl.configurable import Configurable
 from gpudl.errors import PluginError
+from gpudl.registry import singular
 
 WORDS = {int: "an integer", float: "a number", str: "text", bool: "true or false"}
 COUNTS = {1: "one", 2: "two", 3: "three", 4: "four"}
@@ -49,11 +50,6 @@ class Setting:
         block = f'the name of {article(singular(self.kind))}, or a table with "type"'
         others = [part for part in plain.split(" or ") if part and part not in ("text",)]
         return " or ".join([*others, block])
-
-
-def singular(kind: str) -> str:
-    """Return what one of a kind is called: "layers" are each a "layer"."""
-    return {"losses": "loss"}.get(kind, kind.removesuffix("s"))
 
 
 def article(word: str) -> str:
