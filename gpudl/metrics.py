@@ -19,8 +19,6 @@ class Metric(Configurable):
     """
 
     kind = "metrics"
-    better = ""
-    """"max" or "min": which direction is better; empty where neither is."""
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Metric:
         self = super().__new__(cls, *args, **kwargs)
@@ -84,8 +82,6 @@ class FunctionMetric(Metric):
 class BinaryAccuracy(Metric):
     """Share of predictions on the right side of `threshold`. Shapes: targets and predictions (N, K) or (N,)."""
 
-    better = "max"
-
     def __init__(self, name: str | None = None, threshold: float = 0.5) -> None:
         self.threshold = threshold
 
@@ -99,8 +95,6 @@ class BinaryAccuracy(Metric):
 class CategoricalAccuracy(Metric):
     """Share of samples whose largest prediction is where the largest target is. Shapes: both (N, K)."""
 
-    better = "max"
-
     def __init__(self, name: str | None = None) -> None:
         pass
 
@@ -110,8 +104,6 @@ class CategoricalAccuracy(Metric):
 
 class SparseCategoricalAccuracy(Metric):
     """Share of samples whose largest prediction is at the label. Shapes: labels (N,) or (N, 1), predictions (N, K)."""
-
-    better = "max"
 
     def __init__(self, name: str | None = None) -> None:
         pass
@@ -128,8 +120,6 @@ class Accuracy(Metric):
     are sparse; otherwise targets are one-hot.
     """
 
-    better = "max"
-
     def __init__(self, name: str | None = None) -> None:
         pass
 
@@ -145,8 +135,6 @@ class Accuracy(Metric):
 
 class MeanSquaredError(Metric):
     """Mean of (y - p)^2. Shapes: targets as predictions."""
-
-    better = "min"
 
     def __init__(self, name: str | None = None) -> None:
         pass

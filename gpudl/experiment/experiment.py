@@ -47,10 +47,9 @@ SECTION_SETTINGS = {"run": RUN, "data": DATA, "model": MODEL, "training": TRAINI
 class Experiment:
     """A checked experiment file. `values` is the whole of it, defaults included; `source` says where it came from."""
 
-    def __init__(self, values: dict[str, Any], problems: Problems, text: str) -> None:
+    def __init__(self, values: dict[str, Any], problems: Problems) -> None:
         self.values = values
         self.problems = problems
-        self.text = text
 
     @property
     def source(self) -> str:
@@ -106,7 +105,7 @@ def read(path: str, overrides: Sequence[str] = (), epochs: int | None = None, de
     checked = _check(values, problems)
     _try_out(checked, problems)
     problems.raise_any()
-    return Experiment(checked, problems, text)
+    return Experiment(checked, problems)
 
 
 def _not_toml(path: str, message: str) -> str:

@@ -15,6 +15,7 @@ from gpudl.batches import Batches, split_off
 from gpudl.callbacks import Callback, CallbackList, History, Progress
 from gpudl.errors import UsageError
 from gpudl.layers.base import Layer, OpenShape
+from gpudl.metrics import get as get_metric
 from gpudl.models import training
 from gpudl.models.summary import summary_table
 
@@ -53,7 +54,7 @@ class Model(Layer):
             raise UsageError(f'compile: metrics must be a list, as in metrics=["{metrics}"]')
         self.optimizer = optimizers.get(optimizer)
         self.loss = None if loss is None else losses.get(loss)
-        self.metrics = [_metric(metric) for metric in metrics or []]
+        self.metrics = [get_metric(metric) for metric in metrics or []]
         names = [metric.name for metric in self.metrics]
         for name in names:
             if names.count(name) > 1:
@@ -274,10 +275,6 @@ def _check_labels(y: Array, output_shape: tuple[int, ...]) -> None:
             f"labels run from {lowest} to {highest}, but the last layer has {outputs} outputs, for labels "
             f"0 to {outputs - 1}; {remedy}"
         )
-
-
-def _metric(metric: Any) -> metrics.Metric:
-    return metrics.get(metric)
 
 
 def _arrays(data: Any) -> Any:

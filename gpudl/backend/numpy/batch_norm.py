@@ -1,8 +1,7 @@
 """Batch normalization on NumPy: rows (M, C), one channel a column.
 
 Memory plan. Plain NumPy would write five temporaries of the batch's size. Here every pass runs over blocks of rows
-that stay in cache, and all that differs between the channels is folded into one multiply and one add per element.
-Sums over the rows go through BLAS, as a product with a vector of ones, block by block in a fixed order.
+that stay in cache. Each block leaves its own sums over the rows, which are then added up in a fixed order.
 """
 
 from __future__ import annotations
