@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from gpudl import (
         activations,
+        backend,
         callbacks,
+        config,
+        constraints,
         datasets,
         initializers,
         layers,
@@ -20,32 +23,48 @@ if TYPE_CHECKING:
         models,
         ops,
         optimizers,
+        random,
         regularizers,
+        saving,
         schedules,
         utils,
     )
     from gpudl.autograd import Parameter, Tensor, no_grad
-    from gpudl.layers import Input
+    from gpudl.initializers import Initializer
+    from gpudl.layers import Input, Layer
+    from gpudl.losses import Loss
+    from gpudl.metrics import Metric
     from gpudl.models import Model, Sequential, load_model
+    from gpudl.optimizers import Optimizer
+    from gpudl.regularizers import Regularizer
+    from gpudl.variables import Variable
 
 _PARTS = (
-    "activations", "callbacks", "datasets", "initializers", "layers", "losses", "metrics", "models", "ops",
-    "optimizers", "regularizers", "schedules", "testing", "utils",
+    "activations", "backend", "callbacks", "config", "constraints", "datasets", "initializers", "layers", "losses",
+    "metrics", "models", "ops", "optimizers", "random", "regularizers", "saving", "schedules", "testing", "utils",
 )  # fmt: skip
 _NAMES = {
+    "Initializer": "initializers",
     "Input": "layers",
+    "Layer": "layers",
+    "Loss": "losses",
+    "Metric": "metrics",
     "Model": "models",
+    "Optimizer": "optimizers",
     "Parameter": "autograd",
+    "Regularizer": "regularizers",
     "Sequential": "models",
     "Tensor": "autograd",
+    "Variable": "variables",
     "load_model": "models",
     "no_grad": "autograd",
 }
 
 __all__ = [
-    "Input", "Model", "Parameter", "Sequential", "Tensor", "activations", "callbacks", "datasets", "initializers",
-    "layers", "load_model", "losses", "metrics", "models", "no_grad", "ops", "optimizers", "regularizers", "schedules",
-    "utils",
+    "Initializer", "Input", "Layer", "Loss", "Metric", "Model", "Optimizer", "Parameter", "Regularizer", "Sequential",
+    "Tensor", "Variable", "activations", "backend", "callbacks", "config", "constraints", "datasets", "initializers",
+    "layers", "load_model", "losses", "metrics", "models", "no_grad", "ops", "optimizers", "random", "regularizers",
+    "saving", "schedules", "utils", "version",
 ]  # fmt: skip
 
 
@@ -55,10 +74,15 @@ def __getattr__(name: str) -> Any:
     if name in _NAMES:
         return getattr(import_module(f"gpudl.{_NAMES[name]}"), name)
     if name == "__version__":
-        from importlib.metadata import version
-
-        return version("gpudl")
+        return version()
     raise AttributeError(f"module 'gpudl' has no attribute {name!r}")
+
+
+def version() -> str:
+    """Return gpudl's version, under the name that Keras has for it."""
+    from importlib.metadata import version
+
+    return version("gpudl")
 
 
 def __dir__() -> list[str]:

@@ -6,7 +6,7 @@ A function returns its value and one gradient function per array argument. `auto
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from gpudl.backend import Array, Shape, array_module
@@ -43,6 +43,12 @@ def divide(a: Array, b: Array) -> tuple[Array, tuple[Gradient, Gradient]]:
     """Divide elementwise: a / b, broadcast."""
     y = a / b
     return y, (lambda dy: unbroadcast(dy / b, a), lambda dy: unbroadcast(-dy * y / b, b))
+
+
+def absolute(x: Array) -> tuple[Array, Gradient]:
+    """Absolute value, elementwise. Gradient: the sign of x, 0 at 0."""
+    xp = array_module(x)
+    return xp.abs(x), lambda dy: dy * xp.sign(x)
 
 
 def negative(x: Array) -> tuple[Array, Gradient]:
@@ -101,8 +107,9 @@ def getitem(x: Array, *, index: object) -> tuple[Array, Gradient]:
 
 
 def reshape(x: Array, *, shape: Shape) -> tuple[Array, Gradient]:
-    """Give the same elements another shape; one entry may be -1."""
-    return x.reshape(shape), lambda dy: dy.reshape(x.shape)
+    """Give the same elements another shape; one entry may be -1, or None as the open batch of a symbolic tensor."""
+    wanted = (shape,) if isinstance(shape, int) else tuple(-1 if n is None else n for n in shape)
+    return x.reshape(wanted), lambda dy: dy.reshape(x.shape)
 
 
 def transpose(x: Array, *, axes: Shape | None = None) -> tuple[Array, Gradient]:
@@ -112,7 +119,13 @@ def transpose(x: Array, *, axes: Shape | None = None) -> tuple[Array, Gradient]:
     return x.transpose(order), lambda dy: dy.transpose(back)
 
 
-def _spread(dy: Array, x: Array, axis: int | Shape | None, keepdims: bool) -> Array:
+def axes_of(axis: int | Sequence[int] | None) -> int | Shape | None:
+    """The axes of a reduction as the array libraries take them: a list, as files and Keras's users write it, is a
+    tuple."""
+    return tuple(axis) if isinstance(axis, list) else axis  # pyright: ignore[reportReturnType]
+
+
+def spread(dy: Array, x: Array, axis: int | Shape | None, keepdims: bool) -> Array:
     """Give a reduced gradient its reduced axes back, as length 1."""
     if axis is None or keepdims:
         return dy.reshape((1,) * x.ndim) if axis is None else dy
@@ -122,29 +135,35 @@ def _spread(dy: Array, x: Array, axis: int | Shape | None, keepdims: bool) -> Ar
     return dy.reshape(kept)
 
 
+def counted_in(x: Array) -> str | None:
+    """The type in which numbers add up: int32 for booleans and integers of up to 32 bits, otherwise the library's."""
+    return "int32" if x.dtype.kind == "b" or (x.dtype.kind == "i" and x.dtype.itemsize <= 4) else None
+
+
 def sum(x: Array, *, axis: int | Shape | None = None, keepdims: bool = False) -> tuple[Array, Gradient]:
-    """Sum over `axis` (an integer, a tuple, or None for all)."""
-    xp = array_module(x)
-    y = xp.asarray(x.sum(axis=axis, keepdims=keepdims))
-    return y, lambda dy: xp.broadcast_to(_spread(dy, x, axis, keepdims), x.shape)
+    """Sum over `axis` (an integer, a tuple, or None for all). Booleans and short integers are counted in int32."""
+    xp, axis = array_module(x), axes_of(axis)
+    y = xp.asarray(x.sum(axis=axis, dtype=counted_in(x), keepdims=keepdims))
+    return y, lambda dy: xp.broadcast_to(spread(dy, x, axis, keepdims), x.shape)
 
 
 def mean(x: Array, *, axis: int | Shape | None = None, keepdims: bool = False) -> tuple[Array, Gradient]:
-    """Average over `axis` (an integer, a tuple, or None for all)."""
-    xp = array_module(x)
+    """Average over `axis` (an integer, a tuple, or None for all). Integers and booleans give float32."""
+    xp, axis = array_module(x), axes_of(axis)
+    x = x if x.dtype.kind == "f" else x.astype("float32")
     y = xp.asarray(x.mean(axis=axis, keepdims=keepdims))
     share = y.size / x.size
-    return y, lambda dy: xp.broadcast_to(_spread(dy * share, x, axis, keepdims), x.shape)
+    return y, lambda dy: xp.broadcast_to(spread(dy * share, x, axis, keepdims), x.shape)
 
 
 def extremum(x: Array, *, axis: int | Shape | None, keepdims: bool, largest: bool) -> tuple[Array, Gradient]:
     """Take the largest or smallest element over `axis`. Gradient: shared equally among ties."""
-    xp = array_module(x)
+    xp, axis = array_module(x), axes_of(axis)
     y = xp.asarray((x.max if largest else x.min)(axis=axis, keepdims=keepdims))
 
     def backward(dy: Array) -> Array:
-        chosen = x == _spread(y, x, axis, keepdims)
+        chosen = x == spread(y, x, axis, keepdims)
         ties = chosen.sum(axis=axis, keepdims=True)
-        return chosen * (_spread(dy, x, axis, keepdims) / ties).astype(dy.dtype)
+        return chosen * (spread(dy, x, axis, keepdims) / ties).astype(dy.dtype)
 
     return y, backward

@@ -8,7 +8,9 @@ the oldest, so every gradient is complete before it is passed on. That chain of 
 from __future__ import annotations
 
 import functools
+import inspect
 import itertools
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,6 +26,10 @@ Settings = ParamSpec("Settings")
 Value = TypeVar("Value")
 Backward: TypeAlias = Callable[[Array], Any] | tuple[Callable[[Array], Array] | None, ...]
 """One function from dy to the gradients of all arrays, or one function per array, called only where it is wanted."""
+
+
+known_ops: dict[str, Callable[..., Any]] = {}
+"""Every op by its name: what a saved graph may name."""
 
 
 class _Recording(threading.local):
@@ -45,14 +51,21 @@ def no_grad() -> Iterator[None]:
 
 
 class Node:
-    """How a Tensor came to be: the op, the Tensors that went in (None for plain arrays) and the way back."""
+    """How a Tensor came to be: the op, its settings, the Tensors that went in (None for plain arrays), the way back."""
 
-    __slots__ = ("backward", "inputs", "op", "order")
+    __slots__ = ("backward", "inputs", "op", "order", "settings")
 
-    def __init__(self, op: Callable[..., Any], inputs: tuple[Tensor | None, ...], backward: Backward) -> None:
+    def __init__(
+        self,
+        op: Callable[..., Any],
+        inputs: tuple[Tensor | None, ...],
+        backward: Backward,
+        settings: dict[str, Any] | None = None,
+    ) -> None:
         self.op = op
         self.inputs = inputs
         self.backward = backward
+        self.settings = settings or {}
         self.order = next(_order)
 
 
@@ -213,8 +226,20 @@ class Tensor:
     def __neg__(self) -> Tensor:
         return negative(self)
 
+    def __abs__(self) -> Tensor:
+        return absolute(self)
+
+    def __mod__(self, other: Any) -> Tensor:
+        return self - Tensor(self.data // _plain(other)) * other
+
+    def __floordiv__(self, other: Any) -> Tensor:
+        return Tensor(self.data // _plain(other))
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec and self.size == 1 else format(str(self), spec)
+
     def __getitem__(self, index: Any) -> Tensor:
-        return getitem(self, index=index)
+        return getitem(self, index=_plain(index))
 
     def reshape(self, *shape: Any) -> Tensor:
         return reshape(self, shape=shape[0] if len(shape) == 1 else shape)
@@ -227,17 +252,17 @@ class Tensor:
     def T(self) -> Tensor:  # noqa: N802  NumPy's name
         return transpose(self)
 
-    def sum(self, axis: int | Shape | None = None, keepdims: bool = False) -> Tensor:
-        return sum(self, axis=axis, keepdims=keepdims)
+    def sum(self, axis: int | Shape | None = None, keepdims: bool = False, **numpy: None) -> Tensor:
+        return sum(self, axis=axis, keepdims=keepdims)  # np.sum(tensor) hands on dtype=None, out=None
 
-    def mean(self, axis: int | Shape | None = None, keepdims: bool = False) -> Tensor:
-        return mean(self, axis=axis, keepdims=keepdims)
+    def mean(self, axis: int | Shape | None = None, keepdims: bool = False, **numpy: None) -> Tensor:
+        return mean(self, axis=axis, keepdims=keepdims)  # np.mean(tensor) hands on dtype=None, out=None
 
-    def max(self, axis: int | Shape | None = None, keepdims: bool = False) -> Tensor:
-        return max(self, axis=axis, keepdims=keepdims)
+    def max(self, axis: int | Shape | None = None, keepdims: bool = False, **numpy: None) -> Tensor:
+        return max(self, axis=axis, keepdims=keepdims)  # np.max(tensor) hands on dtype=None, out=None
 
-    def min(self, axis: int | Shape | None = None, keepdims: bool = False) -> Tensor:
-        return min(self, axis=axis, keepdims=keepdims)
+    def min(self, axis: int | Shape | None = None, keepdims: bool = False, **numpy: None) -> Tensor:
+        return min(self, axis=axis, keepdims=keepdims)  # np.min(tensor) hands on dtype=None, out=None
 
 
 def _pass_on(source: Tensor, part: Array, pending: dict[int, Array]) -> None:
@@ -268,10 +293,11 @@ class Parameter(Tensor):
     """A weight of a layer: a leaf with a name, that training changes unless `trainable` is off.
 
     `buffer`, where an optimizer gave one, is the place in its flat gradient buffer that `grad` is written to.
-    `regularizer` adds a penalty to the loss; it may be None.
+    `regularizer` adds a penalty to the loss, `constraint` brings the values back to what is allowed after every step;
+    both may be None.
     """
 
-    __slots__ = ("buffer", "name", "regularizer")
+    __slots__ = ("buffer", "constraint", "name", "regularizer")
 
     def __init__(
         self,
@@ -279,10 +305,12 @@ class Parameter(Tensor):
         name: str = "parameter",
         trainable: bool = True,
         regularizer: Callable[[Any], Any] | None = None,
+        constraint: Callable[[Array], Array] | None = None,
     ) -> None:
         super().__init__(data, requires_grad=trainable)
         self.name = name
         self.regularizer = regularizer
+        self.constraint = constraint
         self.buffer: Array | None = None
 
     @property
@@ -293,6 +321,11 @@ class Parameter(Tensor):
     def trainable(self, value: bool) -> None:
         self.requires_grad = value
 
+    @property
+    def value(self) -> Parameter:
+        """The weight itself: where Keras's variables hold a tensor, a Parameter is one."""
+        return self
+
     def assign(self, value: Any) -> None:
         """Overwrite the values in place. Raises: UsageError where the shape differs."""
         value = value.data if isinstance(value, Tensor) else value
@@ -300,6 +333,14 @@ class Parameter(Tensor):
         if shape != self.shape:
             raise UsageError(f'weight "{self.name}" has shape {self.shape}, but the given array has shape {shape}')
         self.data[...] = array_module(self.data).asarray(value, dtype=self.data.dtype)
+
+    def assign_add(self, value: Any) -> None:
+        """Add to the values in place."""
+        self.assign(self.data + (value.data if isinstance(value, Tensor) else value))
+
+    def assign_sub(self, value: Any) -> None:
+        """Subtract from the values in place."""
+        self.assign(self.data - (value.data if isinstance(value, Tensor) else value))
 
     def accumulate(self, gradient: Array) -> None:
         if self.buffer is None:
@@ -317,18 +358,26 @@ def differentiable(
     """Make an op of a function that returns its value and the way back.
 
     The function takes arrays by position and settings by keyword. The way back is one function from dy to the
-    gradients of all arrays, or a tuple with one function for each (None where there is none).
+    gradients of all arrays, or a tuple with one function for each (None where there is none); None alone says that
+    nothing passes back, and the result is a constant to the tape.
+
+    Who calls the op may give settings by position as well, after the arrays: `softmax(x, 0)`.
 
     Called on plain arrays, the op returns a plain array. Called on Tensors, it returns a Tensor that the tape knows.
     An argument whose class defines `__gpudl_op__(op, arrays, settings)` takes the call over: so symbolic Tensors
     build a graph, as NumPy hands calls over through `__array_function__`.
     """
-    code = op.__code__
-    array_names = code.co_varnames[: code.co_argcount]
-    required = len(array_names) - len(op.__defaults__ or ())
+    signature = inspect.signature(op).parameters.values()
+    array_names = tuple(p.name for p in signature if p.kind is p.POSITIONAL_OR_KEYWORD)
+    required = len([p for p in signature if p.name in array_names and p.default is p.empty])
+    setting_names = tuple(p.name for p in signature if p.kind is p.KEYWORD_ONLY)
+    most = sys.maxsize if any(p.kind is p.VAR_POSITIONAL for p in signature) else len(array_names)
 
     @functools.wraps(op)
     def call(*arrays: Any, **settings: Any) -> Any:
+        if len(arrays) > most:
+            settings = {**_by_position(op, setting_names, arrays[most:], settings), **settings}
+            arrays = arrays[:most]
         if settings and len(arrays) < len(array_names):
             named = array_names[len(arrays) :]
             if any(name in settings for name in named):
@@ -347,17 +396,38 @@ def differentiable(
                 handler = getattr(type(array), "__gpudl_op__", None)
                 if handler is not None:
                     return handler(array, call, arrays, settings)
-                values.append(np.asarray(array) if type(array) is list else array)
+                values.append(as_array(array) if type(array) is list else array)
         y, backward = op(*values, **settings)  # pyright: ignore[reportCallIssue]
         if not tensors:
             return y
         result = Tensor(y)
-        if recorded and _recording.enabled:
+        if recorded and backward is not None and _recording.enabled:
             result.requires_grad = True
-            result.node = Node(call, tuple(a if isinstance(a, Tensor) else None for a in arrays), backward)
+            result.node = Node(call, tuple(a if isinstance(a, Tensor) else None for a in arrays), backward, settings)
         return result
 
+    known_ops.setdefault(op.__name__, call)
     return call
+
+
+def as_array(value: Any) -> Any:
+    """Lists and Python's numbers as arrays of float32, int32 or booleans; what has a shape stays as it is."""
+    if hasattr(value, "shape"):
+        return value
+    array = np.asarray(value)
+    return array.astype({"f": "float32", "i": "int32"}.get(array.dtype.kind, array.dtype))
+
+
+def _by_position(
+    op: Callable[..., Any], names: tuple[str, ...], values: tuple[Any, ...], settings: dict[str, Any]
+) -> dict[str, Any]:
+    """Name the settings that came by position. Raises: TypeError where they are too many, or named again."""
+    given = dict(zip(names, values, strict=False))
+    if len(values) > len(names):
+        raise TypeError(f"{op.__name__}() takes {len(names)} settings after its arrays, but {len(values)} were given")
+    for name in given.keys() & settings.keys():
+        raise TypeError(f"{op.__name__}() got {name!r} by position and by name")
+    return given
 
 
 def _plain(value: Any) -> Any:
@@ -369,6 +439,7 @@ subtract = differentiable(arithmetic.subtract)
 multiply = differentiable(arithmetic.multiply)
 divide = differentiable(arithmetic.divide)
 negative = differentiable(arithmetic.negative)
+absolute = differentiable(arithmetic.absolute)
 power = differentiable(arithmetic.power)
 matmul = differentiable(arithmetic.matmul)
 getitem = differentiable(arithmetic.getitem)
@@ -379,11 +450,11 @@ mean = differentiable(arithmetic.mean)
 _extremum = differentiable(arithmetic.extremum)
 
 
-def max(x: Array, *, axis: int | Shape | None = None, keepdims: bool = False) -> Any:
+def max(x: Array, axis: int | Shape | None = None, keepdims: bool = False) -> Any:
     """Take the largest element over `axis`. Gradient: shared equally among ties."""
     return _extremum(x, axis=axis, keepdims=keepdims, largest=True)
 
 
-def min(x: Array, *, axis: int | Shape | None = None, keepdims: bool = False) -> Any:
+def min(x: Array, axis: int | Shape | None = None, keepdims: bool = False) -> Any:
     """Take the smallest element over `axis`. Gradient: shared equally among ties."""
     return _extremum(x, axis=axis, keepdims=keepdims, largest=False)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any, Self
+from functools import cache
+from typing import Any, Self, get_args, get_type_hints, is_typeddict
 
 from gpudl import registry
-from gpudl.errors import UsageError
+from gpudl.errors import ArgumentError, UsageError, did_you_mean
+
+OLDER_NAMES = {"lr": "learning_rate"}
+"""What older programs call an argument."""
 
 
 class Configurable:
@@ -20,6 +24,9 @@ class Configurable:
     _arguments: tuple[tuple[Any, ...], dict[str, Any]]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        for name in kwargs:
+            if name not in _parameters(cls):
+                _check_argument(cls, name)
         self = super().__new__(cls)
         self._arguments = (args, kwargs)
         return self
@@ -50,6 +57,38 @@ class Configurable:
         return cls(**config)
 
 
+@cache
+def _parameters(cls: type) -> dict[str, inspect.Parameter]:
+    """Return the parameters of a constructor, without self."""
+    return dict(list(inspect.signature(cls.__init__).parameters.items())[1:])
+
+
+@cache
+def _settings(cls: type) -> frozenset[str] | None:
+    """Return what a constructor takes by name besides its own parameters; None where only a call can tell."""
+    for name, parameter in _parameters(cls).items():
+        if parameter.kind is parameter.VAR_KEYWORD:
+            try:
+                hint = get_type_hints(cls.__init__).get(name)
+            except (NameError, TypeError, AttributeError):
+                return None
+            known = [frozenset(get_type_hints(part)) for part in get_args(hint) if is_typeddict(part)]
+            return known[0] if known else None
+    return frozenset()
+
+
+def _check_argument(cls: type, name: str) -> None:
+    """Raise ArgumentError, with the nearest name, where a constructor has no argument of this name."""
+    settings = _settings(cls)
+    if settings is None or name in settings:
+        return
+    own = [n for n, p in _parameters(cls).items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    known = [*own, *sorted(settings)]
+    older = OLDER_NAMES.get(name)
+    hint = f'; it is called "{older}"' if older in known else did_you_mean(name, known)
+    raise ArgumentError(f'{cls.__name__} has no argument "{name}"{hint or "; it takes " + ", ".join(known)}')
+
+
 def _plain(value: Any, where: str) -> Any:
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
@@ -63,6 +102,6 @@ def _plain(value: Any, where: str) -> Any:
         return registry.name_of(value.kind, value)
     if callable(value):
         return registry.name_of("activations", value)
-    if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
-        return value.item()
+    if hasattr(value, "tolist"):
+        return value.tolist()
     raise UsageError(f"{where} holds a {type(value).__name__}, which cannot be written down; use a registered object")

@@ -28,6 +28,14 @@ class UnknownNameError(UsageError):
     """A name that no registry, data set or file knows."""
 
 
+class NotLentError(UnknownNameError):
+    """A name of a program's own class or function, which the program did not lend."""
+
+
+class ArgumentError(UsageError, TypeError):
+    """An argument that a constructor does not have."""
+
+
 class PluginError(UsageError):
     """A plugin cannot be imported, or breaks the rules of the hooks."""
 
@@ -58,6 +66,12 @@ class Interrupted(GpudlError):  # noqa: N818  stopping is no error
     """The user stopped the training; what was learned is saved."""
 
     exit_code = 75
+
+
+def counted(count: int, what: str) -> str:
+    """Return `1 output`, `2 outputs`, `2 entries`."""
+    several = f"{what[:-1]}ies" if what.endswith("y") else f"{what}s"
+    return f"{count} {what if count == 1 else several}"
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -1,13 +1,23 @@
-"""Writing files so that a crash or a full disk never costs the old one."""
+"""Writing files so that a crash or a full disk never costs the old one, and telling damaged arrays."""
 
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gpudl.errors import TrainingError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+def sha256(array: np.ndarray) -> str:
+    """Return the SHA-256 of an array: of its type and shape, written as "float32 (3, 4)", and its numbers."""
+    return hashlib.sha256(f"{array.dtype.name} {array.shape}".encode() + array.tobytes()).hexdigest()
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:

@@ -59,6 +59,11 @@ def register_regularizers(register: Register) -> None:
 
 
 @hookspec
+def register_constraints(register: Register) -> None:
+    """Register subclasses of `gpudl.constraints.Constraint`."""
+
+
+@hookspec
 def register_schedules(register: Register) -> None:
     """Register subclasses of `gpudl.schedules.LearningRateSchedule`."""
 

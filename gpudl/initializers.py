@@ -6,6 +6,7 @@ Values are drawn on the CPU and then moved, so that a network starts from the sa
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -50,6 +51,18 @@ class Constant(Initializer):
 
     def __call__(self, shape: Shape, dtype: str = "float32") -> np.ndarray:
         return np.full(shape, self.value, dtype)
+
+
+class Identity(Initializer):
+    """The identity matrix times `gain`: ones on the diagonal of a matrix, square or not."""
+
+    def __init__(self, gain: float = 1.0) -> None:
+        self.gain = gain
+
+    def __call__(self, shape: Shape, dtype: str = "float32") -> np.ndarray:
+        if len(shape) != 2:
+            raise UsageError(f"Identity makes matrices, but a weight of shape {tuple(shape)} was asked for")
+        return (self.gain * np.eye(*shape)).astype(dtype)
 
 
 class _Random(Initializer):
@@ -188,6 +201,56 @@ class LecunNormal(VarianceScaling):
         super().__init__(1.0, "fan_in", "truncated_normal", seed)
 
 
+class Orthogonal(_Random):
+    """A random matrix whose columns, or rows where these are fewer, are at right angles and of length `gain`.
+
+    All axes but the last are laid out as the rows. Source: Saxe et al. 2014, arXiv 1312.6120.
+    """
+
+    def __init__(self, gain: float = 1.0, seed: int | None = None) -> None:
+        self.gain, self.seed = gain, seed
+
+    def __call__(self, shape: Shape, dtype: str = "float32") -> np.ndarray:
+        if len(shape) < 2:
+            raise UsageError(
+                f"Orthogonal makes weights of at least two axes, but one of shape {tuple(shape)} was asked for"
+            )
+        rows, columns = math.prod(shape[:-1]), shape[-1]
+        q, r = np.linalg.qr(self.stream().standard_normal((max(rows, columns), min(rows, columns))))
+        q *= np.where(np.diag(r) < 0, -1, 1)  # so that no orthogonal matrix is likelier than another
+        return (self.gain * (q if rows >= columns else q.T)).reshape(shape).astype(dtype)
+
+
+# Keras's other names
+IdentityInitializer = Identity
+OrthogonalInitializer = Orthogonal
+constant = Constant
+glorot_normal = GlorotNormal
+glorot_uniform = GlorotUniform
+he_normal = HeNormal
+he_uniform = HeUniform
+identity = Identity
+lecun_normal = LecunNormal
+lecun_uniform = LecunUniform
+ones = Ones
+orthogonal = Orthogonal
+random_normal = RandomNormal
+random_uniform = RandomUniform
+truncated_normal = TruncatedNormal
+variance_scaling = VarianceScaling
+zeros = Zeros
+
+
 def get(initializer: str | dict | Initializer) -> Initializer:
     """Return an initializer by name or settings. Raises: UnknownNameError."""
     return registry.resolve("initializers", initializer)
+
+
+def serialize(initializer: Initializer) -> dict[str, Any]:
+    """Return the initializer's name and settings: `{"type": "he_normal", ...}`."""
+    return registry.describe("initializers", initializer)
+
+
+def deserialize(config: dict[str, Any]) -> Initializer:
+    """Make an initializer of what `serialize` returned, here or in Keras."""
+    return registry.resolve("initializers", config)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -63,3 +64,83 @@ def layer_key(seed: int | None = None) -> int:
     """Return the key of the current step's next draw by a layer; from `seed`, where the layer has one of its own."""
     _Current.draws += 1
     return key(_Current.seed if seed is None else seed, f"layers/{_Current.step}", _Current.draws)
+
+
+class SeedGenerator:
+    """A seed of one's own for `normal`, `uniform` and the others: equal seeds draw equal sequences."""
+
+    def __init__(self, seed: int | None = None) -> None:
+        self.seed = int.from_bytes(os.urandom(4), "little") if seed is None else seed
+        self.draws = 0
+
+    def next(self) -> int:
+        """Return the key of the next draw."""
+        self.draws += 1
+        return key(self.seed, "seed generator", self.draws)
+
+
+def _drawing(seed: int | SeedGenerator | None) -> np.random.Generator:
+    """A generator for one draw: the next of a SeedGenerator, always the same for an integer, else the step's next."""
+    if isinstance(seed, SeedGenerator):
+        return np.random.Generator(np.random.Philox(key=seed.next()))
+    if seed is not None:
+        return stream(seed, "draw")
+    return np.random.Generator(np.random.Philox(key=layer_key()))
+
+
+def normal(
+    shape: Sequence[int],
+    mean: float = 0.0,
+    stddev: float = 1.0,
+    dtype: str | None = None,
+    seed: int | SeedGenerator | None = None,
+) -> np.ndarray:
+    """Draw from a normal distribution."""
+    return _drawing(seed).normal(mean, stddev, tuple(shape)).astype(dtype or "float32")
+
+
+def truncated_normal(
+    shape: Sequence[int],
+    mean: float = 0.0,
+    stddev: float = 1.0,
+    dtype: str | None = None,
+    seed: int | SeedGenerator | None = None,
+) -> np.ndarray:
+    """Draw from a normal distribution, values beyond two standard deviations being drawn again."""
+    draw = _drawing(seed)
+    values = draw.standard_normal(tuple(shape))
+    while (outside := np.abs(values) > 2).any():
+        values[outside] = draw.standard_normal(int(outside.sum()))
+    return (mean + stddev * values).astype(dtype or "float32")
+
+
+def uniform(
+    shape: Sequence[int],
+    minval: float = 0.0,
+    maxval: float = 1.0,
+    dtype: str | None = None,
+    seed: int | SeedGenerator | None = None,
+) -> np.ndarray:
+    """Draw evenly from [minval, maxval)."""
+    return _drawing(seed).uniform(minval, maxval, tuple(shape)).astype(dtype or "float32")
+
+
+def randint(
+    shape: Sequence[int],
+    minval: int,
+    maxval: int,
+    dtype: str | None = "int32",
+    seed: int | SeedGenerator | None = None,
+) -> np.ndarray:
+    """Draw integers from [minval, maxval)."""
+    return _drawing(seed).integers(minval, maxval, tuple(shape)).astype(dtype or "int32")
+
+
+def shuffle(x: np.ndarray, axis: int = 0, seed: int | SeedGenerator | None = None) -> np.ndarray:
+    """Return a copy with the entries along an axis in random order."""
+    return _drawing(seed).permuted(x, axis=axis) if x.ndim == 1 else _drawing(seed).permutation(x, axis=axis)
+
+
+def layer_stream(seed: int | None = None) -> np.random.Generator:
+    """Return a generator of the current step's next draw by a layer, for what is drawn on the CPU."""
+    return np.random.Generator(np.random.Philox(key=layer_key(seed)))

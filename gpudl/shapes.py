@@ -24,6 +24,14 @@ def pair(value: Pair, name: str, minimum: int = 1) -> tuple[int, int]:
     return int(both[0]), int(both[1])
 
 
+def single(value: Pair, name: str, minimum: int = 1) -> int:
+    """Read a setting of a sequence: one integer, which may stand in a list or tuple of its own."""
+    alone: tuple[Any, ...] = tuple(value) if isinstance(value, (tuple, list)) else (value,)
+    if len(alone) != 1 or not isinstance(alone[0], Integral) or isinstance(alone[0], bool) or alone[0] < minimum:
+        raise ShapeError(f"{name}={value!r} is not an integer of at least {minimum}")
+    return int(alone[0])
+
+
 def _amounts(padding: Padding) -> str | tuple[tuple[int, int], tuple[int, int]]:
     """Read `padding`: "valid", "same", one integer, or (rows, columns), each an integer or (before, after)."""
     if isinstance(padding, str):
@@ -194,6 +202,118 @@ class ConvGeometry:
             x_shape[1:3], kernel_shape[:2], strides, dilation_rate, padding, "kernel_size", shown((None, *x_shape[1:]))
         )
         return ConvGeometry(x_shape[0], channels, filters, groups, rows, columns)
+
+    @staticmethod
+    @_remembered
+    def transposed(
+        x_shape: tuple[int, ...],
+        kernel_shape: tuple[int, ...],
+        strides: Pair = 1,
+        padding: Padding = "valid",
+        output_padding: Pair | None = None,
+        dilation_rate: Pair = 1,
+    ) -> ConvGeometry:
+        """Return the convolution whose adjoint is a transposed one: its output is what the transposed one reads.
+
+        Shapes: x_shape (N, P, Q, C), kernel_shape (R, S, K, C), of a convolution (N, H, W, K) -> (N, P, Q, C).
+        Raises: ShapeError.
+        """
+        if len(x_shape) != 4:
+            raise ShapeError(
+                f"input must have 4 axes, (batch, height, width, channels), but has shape {shown(x_shape)}"
+            )
+        if len(kernel_shape) != 4 or kernel_shape[3] != x_shape[3]:
+            raise ShapeError(
+                f"kernel of a transposed convolution must have shape (height, width, filters, channels) with the "
+                f"{x_shape[3]} channels of the input of shape {shown(x_shape)}, but has {shown(kernel_shape)}"
+            )
+        steps, dilation = pair(strides, "strides"), pair(dilation_rate, "dilation_rate")
+        if max(steps) > 1 and max(dilation) > 1:
+            raise ShapeError(
+                f"strides={strides!r} and dilation_rate={dilation_rate!r} cannot both be larger than 1; "
+                "set one of them to 1"
+            )
+        if padding not in ("valid", "same"):
+            raise ShapeError(f'padding={padding!r} is unknown; a transposed convolution takes "valid" or "same"')
+        extra = (None, None) if output_padding is None else pair(output_padding, "output_padding", 0)
+        rows, columns = (
+            _transposed_axis(x_shape[1 + i], kernel_shape[i], steps[i], dilation[i], padding, extra[i]) for i in (0, 1)
+        )
+        return ConvGeometry(x_shape[0], kernel_shape[2], x_shape[3], 1, rows, columns)
+
+
+def _transposed_axis(
+    size: int, window: int, stride: int, dilation: int, padding: Padding, extra: int | None
+) -> WindowAxis:
+    """One axis of `ConvGeometry.transposed`; `size` is what the transposed convolution reads, `extra` output_padding.
+
+    Uncropped, it writes (size - 1) * stride + span positions. "valid" keeps them all and adds zeros up to a last full
+    stride; "same" crops to size * stride. With `extra` the output is cropped to the smallest size that is read as
+    `size` positions, and `extra` more.
+    """
+    if extra is not None and extra >= stride:
+        raise ShapeError(f"output_padding={extra} must be smaller than the stride, {stride}")
+    span = (window - 1) * dilation + 1
+    whole = (size - 1) * stride + span
+    if padding == "valid":
+        out, before = whole + (max(0, stride - span) if extra is None else extra), 0
+    else:
+        out = size * stride if extra is None else (size - 1) * stride + span % 2 + extra
+        ahead = out - (size - 1) * stride + span - 2  # zeros that a convolution over the spread-out input would add
+        before = span - 1 - min(ahead - ahead // 2, span - 1)
+    if out < 1:
+        raise ShapeError(
+            f'an input of {size} with output_padding={extra} and padding="{padding}" leaves no output; '
+            "leave output_padding out"
+        )
+    return WindowAxis(out, window, stride, dilation, before, max(0, whole - before - out), size)
+
+
+@dataclass(frozen=True, slots=True)
+class DepthwiseGeometry:
+    """A depthwise convolution: x (N, H, W, C), kernel (R, S, C, multiplier), y (N, P, Q, C * multiplier)."""
+
+    batch: int
+    channels: int
+    multiplier: int
+    rows: WindowAxis
+    columns: WindowAxis
+
+    @property
+    def x_shape(self) -> tuple[int, int, int, int]:
+        return self.batch, self.rows.size, self.columns.size, self.channels
+
+    @property
+    def kernel_shape(self) -> tuple[int, int, int, int]:
+        return self.rows.window, self.columns.window, self.channels, self.multiplier
+
+    @property
+    def y_shape(self) -> tuple[int, int, int, int]:
+        return self.batch, self.rows.out, self.columns.out, self.channels * self.multiplier
+
+    @staticmethod
+    @_remembered
+    def of(
+        x_shape: tuple[int, ...],
+        kernel_shape: tuple[int, ...],
+        strides: Pair = 1,
+        padding: Padding = "valid",
+        dilation_rate: Pair = 1,
+    ) -> DepthwiseGeometry:
+        """Check that a kernel fits an input. Strides and dilation may both be larger than 1. Raises: ShapeError."""
+        if len(x_shape) != 4:
+            raise ShapeError(
+                f"input must have 4 axes, (batch, height, width, channels), but has shape {shown(x_shape)}"
+            )
+        if len(kernel_shape) != 4 or kernel_shape[2] != x_shape[3]:
+            raise ShapeError(
+                "kernel must have 4 axes, (height, width, channels, multiplier), with the channels of the input of "
+                f"shape {shown(x_shape)}, but has shape {shown(kernel_shape)}"
+            )
+        rows, columns = _axes(
+            x_shape[1:3], kernel_shape[:2], strides, dilation_rate, padding, "kernel_size", shown((None, *x_shape[1:]))
+        )
+        return DepthwiseGeometry(x_shape[0], x_shape[3], kernel_shape[3], rows, columns)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import warnings
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import settings
 
+from gpudl import random
 from gpudl.autograd import Tensor
 from gpudl.testing import check_close
 
 # The same examples in every run; how many is enough depends on the test.
 settings.register_profile("gpudl", derandomize=True, deadline=None, max_examples=100, database=None)
 settings.load_profile("gpudl")
+
+
+def pytest_runtest_setup() -> None:
+    """Every test draws the same weights in every run, alone or among others."""
+    random.set_random_seed(0)
 
 
 def _why_no_cuda() -> str | None:
@@ -118,3 +126,28 @@ def same_as_torch(torch: Any, put: Callable[[Any], Any]) -> Callable[..., None]:
             check_close(f"gradient {i}", tensor.grad, theirs_of_each[0], scale=scale)
 
     return compare
+
+
+def imported_from(text: str, framework: str) -> str:
+    """Change the import lines of a lesson from Keras to another framework, and nothing else."""
+    text = re.sub(r"^import keras$", f"import {framework} as keras", text, flags=re.MULTILINE)
+    return re.sub(r"^(import|from) keras\b", rf"\1 {framework}", text, flags=re.MULTILINE)
+
+
+@pytest.fixture(scope="session")
+def run_lesson() -> Callable[[Path, str], dict[str, Any]]:
+    """Run a script of tests/lessons, imported from "keras" or "gpudl", in the current folder; return its `result`."""
+
+    def run(lesson: Path, framework: str) -> dict[str, Any]:
+        text = lesson.read_text(encoding="utf-8")
+        if framework != "keras":
+            changed = imported_from(text, framework)
+            pairs = zip(text.splitlines(), changed.splitlines(), strict=True)
+            different = [line for line, other in pairs if line != other]
+            assert different and all(line.startswith(("import keras", "from keras")) for line in different)
+            text = changed
+        namespace: dict[str, Any] = {"__name__": "__main__"}
+        exec(compile(text, str(lesson), "exec"), namespace)
+        return namespace["result"]
+
+    return run

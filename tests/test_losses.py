@@ -70,6 +70,9 @@ def test_scores_beyond_any_exponential() -> None:
         ("categorical_crossentropy", np.zeros(2), 'integer labels need "sparse_categorical_crossentropy"'),
         ("binary_crossentropy", np.zeros(2), "binary_crossentropy"),
         ("mse", np.zeros((2, 4)), "mean_squared_error"),
+        ("mse", np.zeros(2), '"sparse_categorical_crossentropy" for labels of classes'),
+        ("hinge", np.zeros((2, 1)), "give the last layer 1 unit$"),
+        ("categorical_hinge", np.zeros(2), "one-hot targets"),
     ],
 )
 def test_shapes_that_do_not_fit(loss: str, y_true: np.ndarray, about: str) -> None:
@@ -86,10 +89,9 @@ def test_get() -> None:
     assert own(np.zeros((2, 3), np.float32), P).item() == pytest.approx((P**2).mean(), rel=1e-6)
     with pytest.raises(UnknownNameError, match='did you mean "mse"'):
         losses.get("msee")
-    assert registry.describe("losses", losses.BinaryCrossentropy()) == {
-        "type": "binary_crossentropy",
-        "from_logits": False,
-    }
+    described = registry.describe("losses", losses.Huber(2.0, reduction="sum"))
+    assert described == {"type": "huber", "delta": 2.0, "reduction": "sum", "name": "huber_loss", "dtype": None}
+    assert losses.get(described).reduction == "sum"
 
 
 def test_a_loss_without_call_says_so() -> None:
@@ -112,3 +114,65 @@ def test_a_loss_of_ones_own_trains() -> None:
     x = np.linspace(-1, 1, 40, dtype=np.float32)[:, None]
     history = model.fit(x, 2 * x, epochs=40, verbose=0).history["loss"]
     assert history[-1] < 0.5 * history[0]
+
+
+def test_targets_that_cannot_be() -> None:
+    loss = losses.SparseCategoricalCrossentropy()
+    with pytest.raises(UsageError, match="labels run from 1 to 3, but there are predictions for 3 classes, 0 to 2"):
+        loss(np.array([1, 3]), P)
+    with pytest.raises(UsageError, match="labels run from -1 to 1"):
+        loss(np.array([-1, 1]), P)
+    with pytest.raises(UsageError, match="mean_squared_error: targets must be numbers, but are of type <U3"):
+        losses.MeanSquaredError()(np.array(["cat", "dog"]), P)
+    with pytest.raises(ShapeError, match=r"sample_weight of shape \(3,\) does not fit losses of shape \(2,\)"):
+        loss(np.array([0, 1]), P, np.ones(3))
+    with pytest.raises(UsageError, match="axis=2 is not an axis of predictions"):
+        losses.CategoricalCrossentropy(axis=2)(np.eye(3)[:2], P)
+
+
+@pytest.mark.parametrize(
+    ("name", "y_true", "y_pred"),
+    [
+        ("mae", [[1.0, 2.0]], [[1.0, 2.0]]),
+        ("mape", [[0.0, 2.0]], [[0.0, 2.0]]),
+        ("huber", [[1.0, 2.0]], [[1.0, 3.0]]),
+        ("logcosh", [[1.0, 2.0]], [[1.0, 3e4]]),
+        ("hinge", [[1.0, -1.0]], [[1.0, -1.0]]),
+        ("categorical_hinge", [[1.0, 0.0]], [[0.5, 0.5]]),
+        ("cosine_similarity", [[0.0, 0.0], [1.0, 0.0]], [[0.0, 0.0], [0.0, 0.0]]),
+        ("kld", [[0.0, 1.0]], [[0.0, 1.0]]),
+        ("poisson", [[0.0, 1.0]], [[0.0, 1.0]]),
+        ("msle", [[0.0, 1.0]], [[-1.0, 0.0]]),
+        ("bce", [[0.0, 1.0]], [[0.0, 1.0]]),
+        ("dice", [[0.0, 0.0]], [[0.0, 0.0]]),
+        ("tversky", [[0.0, 0.0]], [[0.0, 0.0]]),
+        ({"type": "binary_focal_crossentropy", "gamma": 0.5}, [[0.0, 1.0]], [[0.0, 1.0]]),
+        ({"type": "categorical_focal_crossentropy", "gamma": 0.5}, [[0.0, 1.0]], [[0.0, 1.0]]),
+    ],
+)
+def test_gradients_at_kinks_and_ends_are_numbers(name: Any, y_true: Any, y_pred: Any) -> None:
+    p = Tensor(np.array(y_pred, np.float32), requires_grad=True)
+    loss = losses.get(name)(y_true, p)
+    loss.backward()
+    assert p.grad is not None and p.grad.dtype == np.float32
+    assert np.isfinite(loss.item()) and np.isfinite(p.grad).all()
+
+
+def test_lists_and_integers_are_numbers_too() -> None:
+    assert float(losses.MeanSquaredError()([[0], [1]], [[1], [1]])) == 0.5
+    assert losses.mean_absolute_error([[0.5, 1.0]], [[1, 1]]).tolist() == [0.25]
+
+
+def test_functions_stand_for_their_losses() -> None:
+    """So that a model compiled with one can be saved."""
+    assert isinstance(losses.get(losses.huber), losses.Huber)
+    assert registry.describe("losses", losses.get(losses.huber))["type"] == "huber"
+
+
+def test_what_is_ignored_may_lie_outside_the_classes() -> None:
+    from gpudl import Sequential, layers
+
+    model = Sequential([layers.Dense(3, activation="softmax")])
+    model.compile("sgd", losses.SparseCategoricalCrossentropy(ignore_class=-1))
+    x, y = np.ones((6, 2), np.float32), np.array([0, 1, 2, -1, -1, -1])
+    assert model.evaluate(x, y, verbose=0) == pytest.approx(model.evaluate(x[:3], y[:3], verbose=0), rel=1e-6)

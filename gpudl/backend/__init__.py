@@ -15,7 +15,14 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from gpudl.config import backend as backend
+from gpudl.config import epsilon as epsilon
+from gpudl.config import floatx as floatx
+from gpudl.config import image_data_format as image_data_format
+from gpudl.config import set_floatx as set_floatx
+from gpudl.config import set_image_data_format as set_image_data_format
 from gpudl.errors import DeviceError
+from gpudl.naming import clear_session as clear_session
 
 Array: TypeAlias = Any
 """A `numpy.ndarray` or `cupy.ndarray`; where an op takes it, a Tensor as well."""
@@ -28,13 +35,18 @@ def library(*arrays: Array) -> str:
 
     Raises: DeviceError where both meet.
     """
+    for a in arrays:
+        if type(a) is not np.ndarray and type(a).__module__.startswith("cupy"):
+            break
+    else:
+        return "numpy"
     found = {
         "cupy" if type(a).__module__.partition(".")[0] == "cupy" else "numpy" for a in arrays if hasattr(a, "ndim")
     }
     if len(found) > 1:
         kinds = ", ".join(f"{type(a).__module__.partition('.')[0]} {getattr(a, 'shape', '')}" for a in arrays)
         raise DeviceError(f"arrays of two libraries in one call: {kinds}; move one with cupy.asarray or cupy.asnumpy")
-    return found.pop() if found else "numpy"
+    return found.pop()
 
 
 def array_module(*arrays: Array) -> Any:

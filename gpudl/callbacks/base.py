@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
 
 from gpudl.configurable import Configurable
 
@@ -27,6 +28,10 @@ class Callback(Configurable):
     kind = "callbacks"
     model: Any = None
     params: Mapping[str, Any] = {}
+    memory: ClassVar[tuple[str, ...]] = ()
+    """Attributes that must survive an interruption; `state` and `load_state` carry them over."""
+    writes_to: ClassVar[tuple[str, ...]] = ()
+    """Settings that name a file or folder to write: in an experiment file they are relative to the run folder."""
 
     def set_model(self, model: Any) -> None:
         self.model = model
@@ -35,11 +40,17 @@ class Callback(Configurable):
         self.params = params
 
     def state(self) -> dict[str, Any]:
-        """Return what this callback must remember to continue after an interruption, in values JSON can hold."""
-        return {}
+        """Return what this callback must remember to continue after an interruption: JSON's values and NumPy arrays."""
+        return {name: copy.deepcopy(getattr(self, name)) for name in self.memory}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Continue from what `state` returned."""
+        """Continue from what `state` returned; called after `on_train_begin`."""
+        for name in state.keys() & set(self.memory):  # what an older version did not save stays as it began
+            setattr(self, name, copy.deepcopy(state[name]))
+
+    def resume(self) -> Mapping[str, Any] | None:
+        """Return where training is to go on, as `training_checkpoint` told it; None, but for callbacks that keep it."""
+        return None
 
     def on_train_begin(self, logs: Logs | None = None) -> None: ...
 
@@ -49,9 +60,17 @@ class Callback(Configurable):
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None: ...
 
-    def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None: ...
+    def on_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Another name of `on_train_batch_begin`."""
 
-    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None: ...
+    def on_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Another name of `on_train_batch_end`."""
+
+    def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        self.on_batch_begin(batch, logs)
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        self.on_batch_end(batch, logs)
 
     def on_test_begin(self, logs: Logs | None = None) -> None: ...
 
@@ -70,6 +89,15 @@ class Callback(Configurable):
     def on_predict_batch_end(self, batch: int, logs: Logs | None = None) -> None: ...
 
 
+def _listener(callback: Callback, event: str) -> Callable[..., None] | None:
+    """Return the callback's own method for a moment, under either of its names; None where it has none."""
+    for name in (event, event.replace("_train_batch_", "_batch_")):
+        method = getattr(callback, name)
+        if getattr(method, "__func__", method) is not getattr(Callback, name):
+            return method
+    return None
+
+
 class CallbackList:
     """Several callbacks called as one, in order; only those that override a moment are called at it."""
 
@@ -79,11 +107,7 @@ class CallbackList:
             callback.set_model(model)
             callback.set_params(params)
         self._listeners = {
-            event: [
-                getattr(callback, event)
-                for callback in self.callbacks
-                if getattr(type(callback), event, None) is not getattr(Callback, event)
-            ]
+            event: [method for callback in self.callbacks if (method := _listener(callback, event)) is not None]
             for event in EVENTS
         }
 

@@ -8,9 +8,22 @@ from typing import Any
 from gpudl.callbacks.base import Callback, Logs
 
 
-def written(name: str, value: float) -> str:
-    """Write one value for a line of progress: shares with four digits, small numbers in scientific form."""
+def written(name: str, value: Any) -> str:
+    """Write one value for a line of progress: shares with four digits, small numbers in scientific form.
+
+    Of an array, its shape is written where it has more than ten numbers.
+    """
+    if getattr(value, "ndim", 0):
+        numbers = " ".join(f"{number:.2f}" for number in value.reshape(-1))
+        return f"{name} [{numbers}]" if value.size <= 10 else f"{name} {value.shape}"
     return f"{name} {value:.4f}" if value == 0 or abs(value) >= 1e-3 else f"{name} {value:.2e}"
+
+
+def print_line(text: str) -> None:
+    """Print a line of values, dimming what stands in [dim]...[/dim] where the terminal can."""
+    from rich.console import Console
+
+    Console(highlight=False, soft_wrap=True).print(text)
 
 
 class Progress(Callback):

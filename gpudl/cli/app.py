@@ -80,6 +80,12 @@ def _common_first(arguments: list[str]) -> list[str]:
     return [*common, *(a for a in arguments[:end] if a not in common), *arguments[end:]]
 
 
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    """Say a warning as errors are said: in one line, without the line of code it came from."""
+    typer.secho("warning: ", fg=typer.colors.YELLOW, bold=True, nl=False, err=True)
+    typer.echo(str(message), err=True)
+
+
 def run(arguments: list[str]) -> int:
     """Run the app on these arguments and return the exit code; errors become one message on stderr."""
     arguments = _common_first(arguments)
@@ -88,6 +94,7 @@ def run(arguments: list[str]) -> int:
         add_plugin_commands("--strict-plugins" in arguments)
         with warnings.catch_warnings():  # of NumPy's arithmetic: what comes of it is reported as divergence
             warnings.filterwarnings("ignore", ".* encountered in ", RuntimeWarning)
+            warnings.showwarning = _show_warning
             result: Any = app(args=arguments, standalone_mode=False)
         if result == 130:  # what Typer makes of KeyboardInterrupt
             raise KeyboardInterrupt

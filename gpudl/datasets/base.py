@@ -9,19 +9,22 @@ import numpy as np
 from gpudl.configurable import Configurable
 from gpudl.errors import DataError, UsageError
 
+Arrays = np.ndarray | dict[str, np.ndarray]
+
 
 @dataclass(frozen=True, eq=False)
 class Data:
     """The arrays of a data set, on the CPU.
 
-    Shapes: x_train (N, ...), y_train (N, ...), x_test (M, ...), y_test (M, ...). `x_test` and `y_test` are None where
+    Shapes: x_train (N, ...), y_train (N, ...), x_test (M, ...), y_test (M, ...). Where samples or targets have several
+    parts, for models with several inputs or outputs, they are dicts by name. `x_test` and `y_test` are None where
     the source has no test part; `class_names[i]` is what label i stands for, None where the source does not say.
     """
 
-    x_train: np.ndarray
-    y_train: np.ndarray
-    x_test: np.ndarray | None = None
-    y_test: np.ndarray | None = None
+    x_train: Arrays
+    y_train: Arrays
+    x_test: Arrays | None = None
+    y_test: Arrays | None = None
     class_names: tuple[str, ...] | None = None
 
 

@@ -57,6 +57,5 @@ def load_data() -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.nda
     Shapes: x (N, 8, 8) uint8 with values 0 to 16; y (N,) int64.
     """
     data = Digits().load()
-    assert data.x_test is not None
-    assert data.y_test is not None
-    return (data.x_train[..., 0], data.y_train), (data.x_test[..., 0], data.y_test)
+    x_train, y_train, x_test, y_test = map(np.asarray, (data.x_train, data.y_train, data.x_test, data.y_test))
+    return (x_train[..., 0], y_train), (x_test[..., 0], y_test)

@@ -9,8 +9,9 @@ from collections.abc import Iterable
 import numpy as np
 
 from gpudl.datasets._files import read_file
-from gpudl.datasets.base import Data, Dataset, check_finite
+from gpudl.datasets.base import Arrays, Data, Dataset, check_finite
 from gpudl.errors import DataError
+from gpudl.structures import leaves, mapped
 
 SAVE = "save it with numpy.savez(path, x_train=..., y_train=...)"
 
@@ -18,7 +19,8 @@ SAVE = "save it with numpy.savez(path, x_train=..., y_train=...)"
 class Npz(Dataset):
     """A .npz file with the arrays `x_train` and `y_train` (or `x` and `y`) and, if you like, `x_test` and `y_test`.
 
-    Other arrays in the file are left alone. Nothing pickled is read.
+    Where a model has several inputs or outputs, each has an array of its own: `x_train.left`, `x_train.right`,
+    `y_train.left`. Other arrays in the file are left alone. Nothing pickled is read.
     """
 
     description = "an .npz file of yours with x_train, y_train and, if you like, x_test, y_test"
@@ -34,19 +36,21 @@ class Npz(Dataset):
         or infinity, or does not fit the others.
         """
         arrays = _read_arrays(self.path)
-        x_name, y_name = ("x_train", "y_train") if {"x_train", "y_train"} & arrays.keys() else ("x", "y")
+        parts = {name.partition(".")[0] for name in arrays}
+        x_name, y_name = ("x_train", "y_train") if {"x_train", "y_train"} & parts else ("x", "y")
         x_train, y_train = _pair(self.path, arrays, x_name, y_name)
-        if not {"x_test", "y_test"} & arrays.keys():
+        if not {"x_test", "y_test"} & parts:
             return Data(x_train, y_train)
         x_test, y_test = _pair(self.path, arrays, "x_test", "y_test")
         for train_name, train, test_name, test in (
             (x_name, x_train, "x_test", x_test),
             (y_name, y_train, "y_test", y_test),
         ):
-            if train.shape[1:] != test.shape[1:]:
+            of_train, of_test = (mapped(lambda array: array.shape[1:], part) for part in (train, test))
+            if of_train != of_test:
                 raise DataError(
-                    f"{self.path}: rows of {train_name} have shape {train.shape[1:]}, but rows of {test_name} "
-                    f"{test.shape[1:]}; expected the same shape in both"
+                    f"{self.path}: rows of {train_name} have shape {of_train}, but rows of {test_name} "
+                    f"{of_test}; expected the same shape in both"
                 )
         return Data(x_train, y_train, x_test, y_test)
 
@@ -68,7 +72,9 @@ def _read_arrays(path: str) -> dict[str, np.ndarray | None]:
         with zipfile.ZipFile(io.BytesIO(raw)) as archive:
             names = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
             # ZipFile.read checks each array's CRC, so that NumPy never parses damaged bytes.
-            members = {name: archive.read(f"{name}.npy") if name in WANTED else None for name in names}
+            members = {
+                name: archive.read(f"{name}.npy") if name.partition(".")[0] in WANTED else None for name in names
+            }
     except Exception as error:  # a damaged archive raises nearly anything: BadZipFile, zlib.error, struct.error, ...
         raise DataError(
             f"{path}: {len(raw)} bytes that are not a sound .npz file ({error}); copy it again, or {SAVE}"
@@ -91,16 +97,28 @@ def _parse(path: str, name: str, member: bytes) -> np.ndarray:
     return np.ascontiguousarray(array, array.dtype.newbyteorder("="))
 
 
-def _pair(path: str, arrays: dict[str, np.ndarray | None], x_name: str, y_name: str) -> tuple[np.ndarray, np.ndarray]:
-    x, y = arrays.get(x_name), arrays.get(y_name)
+def _pair(path: str, arrays: dict[str, np.ndarray | None], x_name: str, y_name: str) -> tuple[Arrays, Arrays]:
+    x, y = _named(arrays, x_name), _named(arrays, y_name)
     if x is None or y is None:
         missing = [name for name, array in ((x_name, x), (y_name, y)) if array is None]
         raise DataError(f"{path}: no array {_quoted(missing)}; found {_quoted(arrays) or 'none'}; {SAVE}")
-    if len(x) != len(y):
-        raise DataError(
-            f"{path}: {x_name} has {len(x)} rows but {y_name} has {len(y)}; expected one target for each sample"
-        )
+    lengths = [(x_name, len(array)) for array in leaves(x)] + [(y_name, len(array)) for array in leaves(y)]
+    for name, length in lengths[1:]:
+        if length != lengths[0][1]:
+            raise DataError(
+                f"{path}: {x_name} has {lengths[0][1]} rows but {name} has {length}; "
+                "expected one target for each sample"
+            )
     return x, y
+
+
+def _named(arrays: dict[str, np.ndarray | None], name: str) -> Arrays | None:
+    """Return the array of a name, or those of its parts: `x_train.left` and `x_train.right` by "left" and "right"."""
+    whole = arrays.get(name)
+    if whole is not None:
+        return whole
+    dotted = {key.removeprefix(f"{name}."): array for key, array in arrays.items() if key.startswith(f"{name}.")}
+    return {part: array for part, array in dotted.items() if array is not None} or None
 
 
 def _quoted(names: Iterable[str]) -> str:

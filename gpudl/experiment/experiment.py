@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import itertools
 import json
 import re
 import tomllib
@@ -13,12 +11,12 @@ from typing import Any, cast
 
 from gpudl import registry
 from gpudl.datasets import Dataset
-from gpudl.errors import GpudlError, ShapeError, UsageError, did_you_mean
+from gpudl.errors import GpudlError, UsageError, did_you_mean
 from gpudl.experiment.checking import Problems, build_block, check_block, check_settings, is_number, shown
+from gpudl.experiment.network import SampleShape, build_by_output, build_model, check_wiring, is_graph
 from gpudl.experiment.positions import Path, dotted, line_numbers
 from gpudl.experiment.schema import Setting, settings_of
-from gpudl.models import Sequential
-from gpudl.shapes import shown as shape_shown
+from gpudl.models import Model
 
 SECTIONS = ("run", "data", "model", "training", "optimizer", "callbacks")
 
@@ -35,12 +33,18 @@ DATA = (
 )
 TRAINING = (
     Setting("epochs", int, 1, None),
-    Setting("loss", Any, ..., None, 'the name of a loss, or a table with "type"'),
-    Setting("metrics", list[Any], [], None, 'a list of names of metrics, or of tables with "type"'),
+    Setting("loss", Any, ..., None, 'the name of a loss, a table with "type", or a table of losses by output'),
+    Setting("loss_weights", Any, None, None, "a list of numbers, one for each output, or a table of them by output"),
+    Setting(
+        "metrics", Any, [], None, 'a list of names of metrics, or of tables with "type"; or a table of them by output'
+    ),
 )
 
 
-MODEL = (Setting("name", str, "model", None),)
+MODEL = (
+    Setting("name", str, "model", None),
+    Setting("outputs", list[str], None, None, "a list of names of layers"),
+)
 SECTION_SETTINGS = {"run": RUN, "data": DATA, "model": MODEL, "training": TRAINING}
 
 
@@ -59,16 +63,16 @@ class Experiment:
         """Return the data set that the file names."""
         return build_dataset(self.values["data"], self.problems)
 
-    def model(self, sample_shape: Sequence[int] | None = None) -> Sequential:
+    def model(self, sample_shape: SampleShape | None = None) -> Model:
         """Return the compiled model, built where the shape of a sample is known.
 
         Raises: UsageError with all that its layers' constructors refuse, or naming two layers that do not fit.
         """
         return build_model(self.values, sample_shape, self.problems)
 
-    def callbacks(self) -> list[Any]:
-        """Return the callbacks that the file lists."""
-        return build_callbacks(self.values, self.problems)
+    def callbacks(self, folder: FilePath | None = None) -> list[Any]:
+        """Return the callbacks that the file lists; what they write under relative paths goes into `folder`."""
+        return build_callbacks(self.values, self.problems, folder)
 
 
 def read(path: str, overrides: Sequence[str] = (), epochs: int | None = None, device: str | None = None) -> Experiment:
@@ -239,9 +243,7 @@ def _check_model(table: dict[str, Any], problems: Problems) -> dict[str, Any]:
         got = "" if layers is None else f", but got {shown(layers)}"
         problems.add(("model",), f"needs layers: one [[model.layers]] for each{got}")
         return {**checked, "layers": []}
-    checked["layers"] = [
-        check_block("layers", layer, ("model", "layers", i), problems) for i, layer in enumerate(layers)
-    ]
+    checked["layers"] = [_check_layer(layer, ("model", "layers", i), problems) for i, layer in enumerate(layers)]
     names: dict[str, int] = {}
     for i, layer in enumerate(layers):
         called = layer.get("name") if isinstance(layer, dict) else None
@@ -249,7 +251,17 @@ def _check_model(table: dict[str, Any], problems: Problems) -> dict[str, Any]:
             if called in names:
                 problems.add(("model", "layers", i, "name"), f'"{called}" is the name of layer {names[called]} already')
             names.setdefault(called, i)
+    if is_graph({"layers": layers, "outputs": checked["outputs"]}):
+        check_wiring(layers, table.get("outputs"), problems)
     return checked
+
+
+def _check_layer(layer: Any, path: Path, problems: Problems) -> Any:
+    """Check a layer's table. `inputs` is the graph's, not the layer's."""
+    if not isinstance(layer, dict) or "inputs" not in layer:
+        return check_block("layers", layer, path, problems)
+    block = check_block("layers", {name: v for name, v in layer.items() if name != "inputs"}, path, problems)
+    return {**block, "inputs": layer["inputs"]}
 
 
 def _check_training(table: dict[str, Any], problems: Problems) -> dict[str, Any]:
@@ -260,12 +272,35 @@ def _check_training(table: dict[str, Any], problems: Problems) -> dict[str, Any]
     if is_number(checked["epochs"], int) and checked["epochs"] < 0:
         problems.add(("training", "epochs"), f"expected an integer of at least 0, but got {checked['epochs']}")
     if "loss" in table:
-        checked["loss"] = check_block("losses", table["loss"], ("training", "loss"), problems)
-    if isinstance(checked["metrics"], list):
-        checked["metrics"] = [
-            check_block("metrics", metric, ("training", "metrics", i), problems)
-            for i, metric in enumerate(checked["metrics"])
-        ]
+        checked["loss"] = _check_losses(table["loss"], ("training", "loss"), problems)
+    checked["metrics"] = _check_metrics(checked["metrics"], ("training", "metrics"), problems)
+    return checked
+
+
+def _check_losses(value: Any, path: Path, problems: Problems) -> Any:
+    """Check one loss, or a table of losses by the name of the output each is for."""
+    if _by_output(value):
+        return {name: check_block("losses", loss, (*path, name), problems) for name, loss in value.items()}
+    return check_block("losses", value, path, problems)
+
+
+def _by_output(value: Any) -> bool:
+    """Whether a table holds a loss for each output, and is not one loss that lacks its type."""
+    if not isinstance(value, dict) or not value or any(did_you_mean(key, ["type"]) for key in value):
+        return False
+    return all(isinstance(loss, str) or (isinstance(loss, dict) and "type" in loss) for loss in value.values())
+
+
+def _check_metrics(value: Any, path: Path, problems: Problems) -> Any:
+    if isinstance(value, dict):
+        return {name: _check_metrics(some, (*path, name), problems) for name, some in value.items()}
+    if not isinstance(value, list):
+        problems.add(path, f"expected {TRAINING[-1].expected}, but got {shown(value)}")
+        return []
+    checked = [check_block("metrics", metric, (*path, i), problems) for i, metric in enumerate(value)]
+    for i, metric in enumerate(checked):
+        if metric in checked[:i]:
+            problems.add(path, f"{shown(metric)} is listed twice")
     return checked
 
 
@@ -273,17 +308,23 @@ def _try_out(checked: Mapping[str, Any], problems: Problems) -> None:
     """Make every block in which no problem was found so far, so that what constructors refuse is said along with it."""
     wrong = [path for path, _ in problems.found]
     blocks: list[tuple[str, Any, Path]] = [
-        ("layers", layer, ("model", "layers", i)) for i, layer in enumerate(checked.get("model", {}).get("layers", []))
+        ("layers", _without_inputs(layer), ("model", "layers", i))
+        for i, layer in enumerate(checked.get("model", {}).get("layers", []))
     ]
     blocks.append(("optimizers", checked["optimizer"], ("optimizer",)))
     blocks.extend(("callbacks", callback, ("callbacks", i)) for i, callback in enumerate(checked["callbacks"]))
-    if "loss" in checked.get("training", {}):
-        blocks.append(("losses", checked["training"]["loss"], ("training", "loss")))
     if "dataset" in checked.get("data", {}):
         blocks.append(("datasets", _dataset_settings(checked["data"]), ("data",)))
     for kind, value, path in blocks:
         if not any(other[: len(path)] == path for other in wrong):
             build_block(kind, value, path, problems)
+    path = ("training", "loss")
+    if "loss" in checked.get("training", {}) and not any(other[: len(path)] == path for other in wrong):
+        build_by_output("losses", checked["training"]["loss"], path, problems)
+
+
+def _without_inputs(layer: Any) -> Any:
+    return {name: v for name, v in layer.items() if name != "inputs"} if isinstance(layer, dict) else layer
 
 
 def _dataset_settings(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -298,43 +339,23 @@ def build_dataset(data: Mapping[str, Any], problems: Problems) -> Dataset:
     return dataset
 
 
-def build_model(values: Mapping[str, Any], sample_shape: Sequence[int] | None, problems: Problems) -> Sequential:
-    """Make and compile the model of checked values."""
-    layers, names = [], {_name(settings) for settings in values["model"]["layers"]}
-    for i, settings in enumerate(values["model"]["layers"]):
-        named = copy.deepcopy(settings) if isinstance(settings, dict) else {"type": settings}
-        if not _name(named):
-            kind = registry.snake_case(named["type"])
-            free = (name for count in itertools.count() if (name := f"{kind}_{count}" if count else kind) not in names)
-            named["name"] = next(free)
-            names.add(named["name"])
-        layers.append(build_block("layers", named, ("model", "layers", i), problems))
-    training = values["training"]
-    loss = build_block("losses", training["loss"], ("training", "loss"), problems)
-    optimizer = build_block("optimizers", values["optimizer"], ("optimizer",), problems)
-    problems.raise_any()
-    model = Sequential(name=values["model"]["name"])
-    for i, layer in enumerate(layers):
-        with problems.catching(("model", "layers", i)):
-            model.add(layer)
-            if i == 0 and sample_shape is not None:
-                model.build((None, *sample_shape))
-                if model.sample_shape != tuple(sample_shape):
-                    raise ShapeError(
-                        f"{layer} is for samples of shape {shape_shown(model.sample_shape or ())}, but those of the "
-                        f'data set "{values["data"]["dataset"]}" have shape {shape_shown(tuple(sample_shape))}'
-                    )
-    with problems.catching(("training", "metrics")):
-        model.compile(optimizer, loss, metrics=training["metrics"])
-    return model
-
-
-def _name(settings: Any) -> str | None:
-    return settings.get("name") if isinstance(settings, dict) else None
-
-
-def build_callbacks(values: Mapping[str, Any], problems: Problems) -> list[Any]:
-    """Make the callbacks of checked values."""
-    made = [build_block("callbacks", c, ("callbacks", i), problems) for i, c in enumerate(values["callbacks"])]
+def build_callbacks(values: Mapping[str, Any], problems: Problems, folder: FilePath | None = None) -> list[Any]:
+    """Make the callbacks of checked values; a path that one of them writes to is taken from `folder` on."""
+    made = [
+        build_block("callbacks", _placed(c, folder), ("callbacks", i), problems)
+        for i, c in enumerate(values["callbacks"])
+    ]
     problems.raise_any()
     return made
+
+
+def _placed(settings: Any, folder: FilePath | None) -> Any:
+    """Return a callback's settings with its relative paths laid into a folder."""
+    if folder is None:
+        return settings
+    settings = dict(settings) if isinstance(settings, Mapping) else {"type": settings}
+    item = registry.lookup("callbacks", settings["type"])
+    defaults = {setting.name: setting.default for setting in settings_of(item)}
+    for name in item.writes_to:
+        settings[name] = str(folder / settings.get(name, defaults[name]))  # an absolute path stays what it is
+    return settings

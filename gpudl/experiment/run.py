@@ -21,14 +21,16 @@ import tomli_w
 
 from gpudl import activations, random
 from gpudl.backend import resolve_device
-from gpudl.batches import split_off
-from gpudl.callbacks import Callback, Logs, TerminateOnNaN
+from gpudl.batches import samples_of, split_off
+from gpudl.callbacks import Callback, EarlyStopping, Logs, TerminateOnNaN
+from gpudl.callbacks.progress import written
 from gpudl.datasets import Data
 from gpudl.errors import DataError, GpudlError, Interrupted, ModelFileError, TrainingError, UsageError
 from gpudl.experiment.experiment import Experiment, read
 from gpudl.files import write_atomically
 from gpudl.models.saving import restore, save_model
 from gpudl.plugins.manager import manager
+from gpudl.structures import mapped
 
 INTERRUPTED = Path("checkpoints") / "interrupted.safetensors"
 
@@ -78,11 +80,13 @@ class HistoryFile(Callback):
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         history = self.model.history
+        history.catch_up()
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["epoch", *history.history])
+        columns = {name: values for name, values in history.history.items() if not getattr(values[0], "ndim", 0)}
+        writer.writerow(["epoch", *columns])
         for i, number in enumerate(history.epoch):
-            row = [values[i] if i < len(values) else "" for values in history.history.values()]
+            row = [values[i] if i < len(values) else "" for values in columns.values()]
             writer.writerow([number + 1, *(f"{value:.6g}" if value != "" else "" for value in row)])
         self.folder.write("history.csv", text.getvalue())
 
@@ -127,17 +131,18 @@ def load_data(experiment: Experiment) -> Data:
     """Load the data set and check that a validation part can be set aside."""
     data = experiment.dataset().load()
     share = experiment.values["data"]["validation_split"]
-    if len(data.x_train) == 0:
+    if samples_of(data.x_train) == 0:
         raise DataError("the data set has no training samples")
     if share:
-        split_off(len(data.x_train), share)
+        split_off(samples_of(data.x_train), share)
     return data
 
 
 def shuffled(data: Data, seed: int) -> Data:
     """Put the training samples in a seeded order, so that the validation part is drawn from all of them."""
-    order = random.stream(seed, "validation split").permutation(len(data.x_train))
-    return Data(data.x_train[order], data.y_train[order], data.x_test, data.y_test, data.class_names)
+    order = random.stream(seed, "validation split").permutation(samples_of(data.x_train))
+    x_train, y_train = (mapped(lambda array: array[order], part) for part in (data.x_train, data.y_train))
+    return Data(x_train, y_train, data.x_test, data.y_test, data.class_names)
 
 
 def dry_run(experiment: Experiment) -> Any:
@@ -159,9 +164,9 @@ def _check_data(experiment: Experiment, model: Any, data: Data) -> None:
         model.check_data(data.x_train, data.y_train)
 
 
-def sample_shape(experiment: Experiment, data: Data | None = None) -> tuple[int, ...] | None:
-    """Return the shape of one sample: from the data, else from what the data set says of itself."""
-    return experiment.dataset().sample_shape if data is None else data.x_train.shape[1:]
+def sample_shape(experiment: Experiment, data: Data | None = None) -> Any:
+    """Return the shape of one sample, or those of its parts: from the data, else from what the data set says."""
+    return experiment.dataset().sample_shape if data is None else mapped(lambda array: array.shape[1:], data.x_train)
 
 
 def train(experiment: Experiment, run_dir: str | None, say: Any) -> Path:
@@ -207,7 +212,7 @@ def _run(
     values = experiment.values
     data = shuffled(data, values["run"]["seed"])
     stop = StopAtStep()
-    callbacks = [*experiment.callbacks(), HistoryFile(folder), TerminateOnNaN(), stop]
+    callbacks = [*experiment.callbacks(folder.path), HistoryFile(folder), TerminateOnNaN(), stop]
     began = time.perf_counter()
     earlier = 0.0 if checkpoint is None else checkpoint["seconds"]
     try:
@@ -224,7 +229,7 @@ def _run(
             )
     except Interrupted:
         saved = {**model.training_checkpoint(callbacks), "seconds": earlier + time.perf_counter() - began}
-        save_model(model, folder.path / INTERRUPTED, saved)
+        save_model(model, folder.path / INTERRUPTED, training=saved)
         raise Interrupted(
             f"stopped in epoch {model.training_state.epoch + 1} after batch {model.training_state.batch}; "
             f"all of it is saved; to go on:\n  gpudl train {folder.path}{plugin_options()}"
@@ -242,12 +247,12 @@ def _run(
             )
     seconds = earlier + time.perf_counter() - began
     model.save(folder.path / "model.safetensors")
-    report = measures(model, history, data, seconds, device)
+    report = measures(model, _kept(history, callbacks), data, seconds, device)
     folder.write("metrics.json", json.dumps(report, indent=2) + "\n")
     (folder.path / INTERRUPTED).unlink(missing_ok=True)
     for part in ("validation", "test"):
         if report[part]:
-            say(f"{part:<11}" + "  ".join(f"{name} {value:.4f}" for name, value in report[part].items()))
+            say(f"{part:<11}" + "  ".join(written(name, np.asarray(v)[()]) for name, v in report[part].items()))
     return folder.path
 
 
@@ -262,17 +267,26 @@ def _remedy(model: Any) -> str:
     return f"lower optimizer.learning_rate (now {model.optimizer.learning_rate:g})"
 
 
-def measures(model: Any, history: Any, data: Data, seconds: float, device: str) -> dict[str, Any]:
-    """Return what metrics.json holds: the last epoch's values, the test data's, and how they came about."""
-    last = {name: values[-1] for name, values in history.history.items()}
+def _kept(history: Any, callbacks: list[Callback]) -> dict[str, float]:
+    """Return the values of the epoch whose weights the model has: the last one, or one that was gone back to."""
+    row = -1
+    for callback in callbacks:
+        if isinstance(callback, EarlyStopping) and callback.restore_best_weights and callback.best_weights is not None:
+            row = history.epoch.index(callback.best_epoch)
+    return {name: values[row] for name, values in history.history.items()}
+
+
+def measures(model: Any, kept: dict[str, float], data: Data, seconds: float, device: str) -> dict[str, Any]:
+    """Return what metrics.json holds: the values of the epoch kept, the test data's, and how they came about."""
     test = {}
     if data.x_test is not None:
-        test = model.evaluate(data.x_test, data.y_test, batch_size=256, return_dict=True)
+        test = model.evaluate(data.x_test, data.y_test, batch_size=256, verbose=0, return_dict=True)
+    kept, test = ({name: np.asarray(v).tolist() for name, v in values.items()} for values in (kept, test))
     return {
-        "train": {name: value for name, value in last.items() if not name.startswith("val_")},
-        "validation": {name.removeprefix("val_"): v for name, v in last.items() if name.startswith("val_")},
+        "train": {name: value for name, value in kept.items() if not name.startswith("val_")},
+        "validation": {name.removeprefix("val_"): v for name, v in kept.items() if name.startswith("val_")},
         "test": test,
-        "epochs": len(history.epoch),
+        "epochs": len(model.history.epoch),
         "steps": model.training_state.step,
         "seconds": round(seconds, 3),
         "device": device,
@@ -330,12 +344,11 @@ def evaluate(path: str) -> dict[str, dict[str, float]]:
     results = {}
     share = experiment.values["data"]["validation_split"]
     if share:
-        begin = split_off(len(data.x_train), share)
-        results["validation"] = model.evaluate(
-            data.x_train[begin:], data.y_train[begin:], batch_size=256, return_dict=True
-        )
+        begin = split_off(samples_of(data.x_train), share)
+        x, y = (mapped(lambda array: array[begin:], part) for part in (data.x_train, data.y_train))
+        results["validation"] = model.evaluate(x, y, batch_size=256, verbose=0, return_dict=True)
     if data.x_test is not None:
-        results["test"] = model.evaluate(data.x_test, data.y_test, batch_size=256, return_dict=True)
+        results["test"] = model.evaluate(data.x_test, data.y_test, batch_size=256, verbose=0, return_dict=True)
     if not results:
         raise UsageError(f"{path}: its data set has neither a test part nor a validation part to evaluate on")
     return results

@@ -20,7 +20,13 @@ from gpudl.errors import PluginError
 from gpudl.registry import singular
 
 WORDS = {int: "an integer", float: "a number", str: "text", bool: "true or false"}
-COUNTS = {1: "one", 2: "two", 3: "three", 4: "four"}
+PLURALS = {
+    "an integer": "integers",
+    "a number": "numbers",
+    "text": "texts",
+    "two integers": "pairs of integers",
+}
+COUNTS = {2: "two", 3: "three", 4: "four"}
 
 
 @dataclass(frozen=True)
@@ -81,9 +87,12 @@ def describe(annotation: Any) -> str:
             words.append(WORDS[member])
         elif origin in (tuple, list):
             items = get_args(member)
-            each = {"an integer": "integers", "a number": "numbers", "text": "texts"}.get(describe(items[0]), "values")
+            each = PLURALS.get(describe(items[0]), "values")
             fixed = origin is tuple and items[-1] is not Ellipsis
-            words.append(f"{COUNTS.get(len(items), len(items))} {each}" if fixed else f"a list of {each}")
+            if fixed and len(items) == 1:
+                words.append(f"a list with {describe(items[0])}")
+            else:
+                words.append(f"{COUNTS.get(len(items), len(items))} {each}" if fixed else f"a list of {each}")
         elif origin is Literal:
             words.append(" or ".join(f'"{value}"' for value in get_args(member)))
         elif origin is dict or member is dict:

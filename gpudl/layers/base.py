@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import inspect
 import threading
-from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Self, TypedDict
 
 import numpy as np
 
-from gpudl import initializers, registry, regularizers
-from gpudl.autograd import Parameter, no_grad
+from gpudl import constraints, initializers, regularizers
+from gpudl.autograd import Parameter, Tensor, no_grad
 from gpudl.configurable import Configurable
-from gpudl.errors import ShapeError, UsageError
+from gpudl.errors import GpudlError, ShapeError, UsageError, did_you_mean
+from gpudl.naming import fresh_name
+from gpudl.regularizers import Regularizer
 from gpudl.shapes import shown
+from gpudl.structures import leaves, mapped, mapped_shapes
+from gpudl.symbolic import Node, OpenShape, SymbolicTensor, is_symbolic
 
-OpenShape = tuple[int | None, ...]
-"""A shape whose first entry, the batch size, is None."""
 
-
-class LayerSettings(TypedDict, total=False):
+class CommonSettings(TypedDict, total=False):
     """What every layer's constructor takes besides its own arguments.
 
     `input_shape` is the shape of one sample, without the batch; only the first layer of a model needs it, and only
@@ -29,26 +30,26 @@ class LayerSettings(TypedDict, total=False):
 
     name: str | None
     trainable: bool
-    dtype: str
+    dtype: str | None
     input_shape: tuple[int, ...] | None
 
 
-_names: Counter[str] = Counter()
+class LayerSettings(CommonSettings, total=False):
+    """The same for layers whose own arguments do not include `activity_regularizer`."""
+
+    activity_regularizer: str | Regularizer | None
 
 
 class _Phase(threading.local):
-    training = False
+    training: bool | None = None
+    """What the call under way was told; None where nobody said, and each layer does as its `call` has by default."""
+    penalties: list[Any] | None = None
+    """What layers add to the loss during the outermost call under way; None between calls."""
+    made: list[tuple[Parameter, Any]] | None = None
+    """State that layers made while they were only tried, with its first values."""
 
 
 _phase = _Phase()
-
-
-def fresh_name(cls: type) -> str:
-    """Return `dense`, `dense_1`, ...: the class's name and how many there were before."""
-    base = registry.snake_case(cls.__name__)
-    count = _names[base]
-    _names[base] += 1
-    return f"{base}_{count}" if count else base
 
 
 class Layer(Configurable):
@@ -63,19 +64,35 @@ class Layer(Configurable):
     name: str
     built: bool
     dtype: str
-    input_shape: tuple[int, ...] | None
+    first_shape: tuple[int | None, ...] | None
+    """The shape of a sample that the constructor was given as `input_shape`."""
     _own_weights: list[Parameter]
     _own_state: list[Parameter]
+    activity_regularizer: Regularizer | None
+
+    built_for: Any
+    """The shape of the input that the layer was built for, or shapes in their structure; None where not known."""
+    _penalties: list[Any]
+    _first_node: Node | None
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        if not cls._takes_symbols and is_symbolic(args):
+            raise UsageError(
+                f"{cls.__name__} was given a symbolic tensor where its settings go; make the layer, then call it: "
+                f"{cls.__name__}(...)(x)"
+            )
         self = super().__new__(cls, *args, **kwargs)
         self.name = ""
         self.built = False
         self.dtype = "float32"
-        self.input_shape = None
+        self.first_shape = None
         self._trainable = True
         self._own_weights = []
         self._own_state = []
+        self.built_for = None
+        self._penalties = []
+        self._first_node = None
+        self.activity_regularizer = None
         self._name_itself(kwargs.get("name"))
         return self
 
@@ -84,15 +101,25 @@ class Layer(Configurable):
         *,
         name: str | None = None,
         trainable: bool = True,
-        dtype: str = "float32",
-        input_shape: tuple[int, ...] | None = None,
+        dtype: str | None = None,
+        input_shape: tuple[int | None, ...] | None = None,
+        activity_regularizer: str | Regularizer | None = None,
+        **unknown: Any,
     ) -> None:
+        if unknown:
+            name_of_class, known = type(self).__name__, list(inspect.signature(type(self).__init__).parameters)[1:]
+            wrong = next(iter(unknown))
+            raise UsageError(
+                f"{name_of_class}({wrong}=...): {name_of_class} has no such argument{did_you_mean(wrong, known)}"
+            )
+        dtype = dtype or "float32"
         if dtype not in ("float32", "float64"):
             raise UsageError(f'{type(self).__name__}(dtype={dtype!r}): dtype must be "float32" or "float64"')
         self.dtype = dtype
         if isinstance(input_shape, int):
             input_shape = (input_shape,)
-        self.input_shape = None if input_shape is None else tuple(input_shape)
+        self.first_shape = None if input_shape is None else tuple(input_shape)
+        self.activity_regularizer = regularizers.get(activity_regularizer)
         self.trainable = trainable
         self._name_itself(name)
 
@@ -106,8 +133,22 @@ class Layer(Configurable):
         super().__init_subclass__(**kwargs)
         parameters = inspect.signature(cls.call).parameters
         cls._takes_training = "training" in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+        cls._has_own_phase = "training" in parameters and parameters["training"].default is not inspect.Parameter.empty
+        cls._takes_shapes = len(inspect.signature(cls.build).parameters) > 2
 
     _takes_training = False
+    _has_own_phase = False
+    _takes_symbols = False
+    """Whether the constructor takes symbolic tensors, as a model's does."""
+    _takes_shapes = False
+    """Whether `build` wants the shapes of all inputs and not of the first alone."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, Parameter):
+            known = any(value is weight for weight in (*self._own_weights, *self._own_state))
+            if not known:  # made by hand, as Variable(...), and not by add_weight
+                (self._own_weights if value.trainable else self._own_state).append(value)
+        super().__setattr__(name, value)
 
     # What a subclass defines
 
@@ -118,11 +159,36 @@ class Layer(Configurable):
         """Compute the layer's output; a subclass defines `call(x)`, or `call(x, training)` to know the phase."""
         raise UsageError(f"{type(self).__name__} must define call(x)")
 
-    def compute_output_shape(self, input_shape: OpenShape) -> OpenShape:
-        """Return the output's shape for an input's; found by calling the layer on one sample of zeros."""
-        sample = np.zeros((1, *(1 if n is None else n for n in input_shape[1:])), self.dtype)
-        with no_grad():
-            return (None, *self(sample, training=False).shape[1:])
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """Return the output's shape for an input's; found by calling the layer on one sample of zeros.
+
+        Several inputs, or several outputs, are lists or dicts of shapes.
+        """
+        return self._tried_output_shape(input_shape)
+
+    def _tried_output_shape(self, *input_shapes: Any) -> Any:
+
+        def tried(length: int) -> Any:
+            def sample(shape: OpenShape) -> np.ndarray:
+                return np.zeros((1, *(length if n is None else n for n in shape[1:])), self.dtype)
+
+            with no_grad(), np.errstate(all="ignore"), kept_state(self):
+                return self(*(mapped_shapes(sample, shape) for shape in input_shapes), training=False)
+
+        first = tried(64)
+        open_lengths: list[OpenShape] = []
+        for shape in input_shapes:
+            mapped_shapes(lambda s: open_lengths.append(s) if None in s[1:] else None, shape)
+        if not open_lengths:
+            return mapped(lambda y: (None, *y.shape[1:]), first)
+        others = iter(leaves(tried(96)))  # where two lengths give two lengths, the output is as open as the input
+        return mapped(
+            lambda y: (
+                None,
+                *(m if m == n else None for m, n in zip(y.shape[1:], next(others).shape[1:], strict=True)),
+            ),
+            first,
+        )
 
     def multiply_adds(self, input_shape: OpenShape, output_shape: OpenShape) -> int:
         """Return the multiply-adds of one sample's forward pass; 0 where the layer has no product of weights."""
@@ -133,50 +199,153 @@ class Layer(Configurable):
     def add_weight(
         self,
         shape: tuple[int, ...] = (),
-        initializer: Any = "glorot_uniform",
+        initializer: Any = None,
         dtype: str | None = None,
         trainable: bool = True,
         regularizer: Any = None,
-        name: str = "weight",
+        constraint: Any = None,
+        name: str = "variable",
     ) -> Parameter:
-        """Make a weight of this layer. State that training changes by other means has `trainable=False`."""
-        values = initializers.get(initializer)(tuple(shape), dtype or self.dtype)
-        weight = Parameter(values, name, trainable and self._trainable, regularizers.get(regularizer))
+        """Make a weight of this layer. State that training changes by other means has `trainable=False`.
+
+        Without an `initializer` it is drawn as a dense kernel is (glorot_uniform).
+        """
+        shape = (shape,) if isinstance(shape, int) else tuple(shape)
+        values = initializers.get("glorot_uniform" if initializer is None else initializer)(shape, dtype or self.dtype)
+        weight = Parameter(
+            values,
+            name,
+            trainable and self._trainable,
+            regularizers.get(regularizer),
+            constraints.get(constraint),
+        )
         (self._own_weights if trainable else self._own_state).append(weight)
+        if not trainable and _phase.made is not None:
+            _phase.made.append((weight, weight.data.copy()))
         return weight
+
+    def add_loss(self, loss: Any) -> None:
+        """Add a number to what is trained on; call it in `call`. It counts for one batch."""
+        (self._penalties if _phase.penalties is None else _phase.penalties).append(loss)
 
     # What everybody uses
 
-    def __call__(self, x: Any, training: bool | None = None, **settings: Any) -> Any:
+    @property
+    def losses(self) -> list[Any]:
+        """What is added to the loss: penalties of weights, and what the last call of this layer brought about."""
+        of_weights = [w.regularizer(w) for w in self.trainable_weights if w.regularizer is not None]
+        return [*self._penalties, *of_weights]
+
+    def __call__(self, *inputs: Any, training: bool | None = None, **settings: Any) -> Any:
+        """Call the layer on arrays or Tensors, singly or in lists and dicts; on symbolic tensors, note the call."""
+        if not inputs and settings:  # layer(inputs=x)
+            inputs = (settings.pop(next(iter(settings))),)
+        if len(inputs) != 1 or settings or not hasattr(inputs[0], "dtype") or isinstance(inputs[0], _NO_ARRAYS):
+            for x in leaves(inputs):
+                if isinstance(x, Layer):
+                    raise UsageError(
+                        f"{self} was called on {x}, a layer; call it on what that layer returns, as in "
+                        f"{type(self).__name__}(...)({type(x).__name__}(...)(x)), or put both into a Sequential"
+                    )
+            if is_symbolic((inputs, settings)):
+                return self._noted(inputs, settings if training is None else {**settings, "training": training})
         before = _phase.training
-        if isinstance(x, Layer):
-            raise UsageError(
-                f"{self} was called on {x}, a layer; put layers into a Sequential (only that, in this version)"
-            )
+        outermost = _phase.penalties is None
         if training is None:
             training = before
-        if isinstance(x, np.ndarray) and x.dtype != self.dtype:
-            x = x.astype(self.dtype)
+        inputs = tuple(self._input(x) for x in inputs)
         try:
             if not self.built:
-                self.build_for((None, *x.shape[1:]))
+                self.build_for(*(_open_shapes(x) for x in inputs))
             _phase.training = training
-            if self._takes_training:
-                settings["training"] = training
-            return self.call(x, **settings)
+            if outermost:
+                self._penalties = _phase.penalties = []
+            if self._takes_training and not (training is None and self._has_own_phase):
+                settings["training"] = bool(training)
+            y = self.call(*inputs, **settings)
+            if self.activity_regularizer is not None:
+                self._add_activity_penalty(y)
+            return y
         except ShapeError as error:
             raise self._named(error) from None
         finally:
             _phase.training = before
+            if outermost:
+                _phase.penalties = None
 
-    def build_for(self, input_shape: OpenShape) -> None:
-        """Build the layer once, for inputs of this shape. Raises: ShapeError naming the layer."""
+    def _input(self, x: Any) -> Any:
+        """Bring what a layer is called on to arrays of its own type, singly or in lists and dicts."""
+        if isinstance(x, Tensor) or x is None:
+            return x
+        if isinstance(x, np.ndarray):
+            return x if x.dtype == self.dtype else x.astype(self.dtype)
+        if isinstance(x, (list, tuple)) and x and all(isinstance(item, (int, float)) for item in leaves(x)):
+            return np.asarray(x, self.dtype)
+        if isinstance(x, (list, tuple, dict)):
+            return mapped(self._input, x)
+        return x
+
+    def _add_activity_penalty(self, y: Any) -> None:
+        for part in leaves(y):
+            if self.activity_regularizer is not None:
+                self.add_loss(self.activity_regularizer(part) / part.shape[0])
+
+    def _noted(self, inputs: tuple[Any, ...], settings: dict[str, Any]) -> Any:
+        """Build the layer for symbolic inputs and return symbolic outputs, which remember the call."""
+        if not inputs:
+            raise UsageError(f"{self} was called on symbolic tensors by name alone; give the first one by position")
+        shapes = tuple(mapped(lambda x: tuple(x.shape), x) for x in inputs)
+        try:
+            self.build_for(*shapes)
+            told = self.compute_output_shape if len(shapes) == 1 else self._tried_output_shape
+            output_shapes = told(*shapes)
+        except ShapeError as error:
+            raise self._named(error) from None
+        except ValueError as error:
+            if isinstance(error, GpudlError):
+                raise
+            named: list[str] = []
+            mapped_shapes(lambda shape: named.append(shown(shape)), list(shapes))
+            misfit = ShapeError(
+                f"cannot be called on {', '.join(named)}; its call, tried on one sample, raises: {str(error).strip()}"
+            )
+            raise self._named(misfit) from error
+        outputs = mapped_shapes(lambda shape: SymbolicTensor(shape, self.dtype), output_shapes)
+        Node(self, inputs, settings, outputs)
+        if self._first_node is None:
+            self._first_node = next(iter(leaves(outputs))).node
+        return outputs
+
+    @property
+    def input(self) -> Any:
+        """The symbolic input of this layer's first call, as in Model(layer.input, layer.output)."""
+        arguments = self._called_symbolically("input").arguments
+        return arguments[0] if arguments else self.output
+
+    @property
+    def output(self) -> Any:
+        """The symbolic output of this layer's first call, as in Model(model.inputs, layer.output)."""
+        return self._called_symbolically("output").outputs
+
+    def _called_symbolically(self, what: str) -> Node:
+        if self._first_node is None:
+            raise UsageError(
+                f"{self} has no {what} yet: it is not part of a model whose input is known; begin the model with "
+                "Input(shape), or call the layer on what Input returns"
+            )
+        return self._first_node
+
+    def build_for(self, *input_shapes: Any) -> None:
+        """Build the layer once, for inputs of these shapes. Raises: ShapeError naming the layer."""
         if not self.built:
+            if not self._takes_shapes:
+                input_shapes = input_shapes[:1]
             try:
-                self.build(tuple(input_shape))
+                self.build(*(mapped_shapes(tuple, shape) for shape in input_shapes))
             except ShapeError as error:
                 raise self._named(error) from None
             self.built = True
+            self.built_for = input_shapes[0] if len(input_shapes) == 1 else None
 
     def _named(self, error: ShapeError) -> ShapeError:
         """Put this layer's name in front of a message, unless a layer inside it did."""
@@ -188,10 +357,11 @@ class Layer(Configurable):
 
     def sublayers(self) -> Iterator[Layer]:
         """Yield the layers kept as attributes, in the order in which they were set."""
-        for value in vars(self).values():
-            for item in value if isinstance(value, (list, tuple)) else (value,):
-                if isinstance(item, Layer):
-                    yield item
+        for name, value in vars(self).items():
+            if name != "_first_node":
+                for item in leaves(value) if isinstance(value, (list, tuple, dict)) else (value,):
+                    if isinstance(item, Layer):
+                        yield item
 
     @property
     def weights(self) -> list[Parameter]:
@@ -208,6 +378,19 @@ class Layer(Configurable):
     @property
     def non_trainable_weights(self) -> list[Parameter]:
         return [weight for weight in self.weights if not weight.trainable]
+
+    @property
+    def variables(self) -> list[Parameter]:
+        """The weights, under Keras's other name."""
+        return self.weights
+
+    @property
+    def trainable_variables(self) -> list[Parameter]:
+        return self.trainable_weights
+
+    @property
+    def non_trainable_variables(self) -> list[Parameter]:
+        return self.non_trainable_weights
 
     @property
     def trainable(self) -> bool:
@@ -268,6 +451,28 @@ class Layer(Configurable):
 
     def __repr__(self) -> str:
         return f"<{self}>"
+
+
+_NO_ARRAYS = (SymbolicTensor, Layer)
+"""What has a dtype, as arrays have, and is none."""
+
+
+def _open_shapes(x: Any) -> Any:
+    """The shapes of arrays, their first entry, the batch, being left open."""
+    return mapped(lambda a: (None, *a.shape[1:]) if hasattr(a, "shape") else a, x)
+
+
+@contextmanager
+def kept_state(layer: Layer) -> Iterator[None]:
+    """Within this context a layer is only tried: what it counts or averages is afterwards what it was before."""
+    outer, _phase.made = _phase.made, []
+    before = [(weight, weight.data.copy()) for weight in layer.weights if not weight.trainable]
+    try:
+        yield
+    finally:
+        for weight, data in (*before, *_phase.made):
+            weight.data[...] = data
+        _phase.made = outer
 
 
 def need_axes(input_shape: OpenShape, axes: int, meaning: str) -> None:

@@ -2,11 +2,12 @@ from __future__ import annotations
 
 from typing import Any, Unpack
 
-from gpudl import activations, initializers, ops, regularizers
+from gpudl import activations, constraints, initializers, ops, regularizers
 from gpudl.activations import Activation
+from gpudl.constraints import Constraint
 from gpudl.errors import ShapeError, UsageError
 from gpudl.initializers import Initializer
-from gpudl.layers.base import Layer, LayerSettings, OpenShape
+from gpudl.layers.base import CommonSettings, Layer, OpenShape
 from gpudl.regularizers import Regularizer
 
 
@@ -25,9 +26,12 @@ class Dense(Layer):
         bias_initializer: str | Initializer = "zeros",
         kernel_regularizer: str | Regularizer | None = None,
         bias_regularizer: str | Regularizer | None = None,
-        **settings: Unpack[LayerSettings],
+        activity_regularizer: str | Regularizer | None = None,
+        kernel_constraint: str | Constraint | None = None,
+        bias_constraint: str | Constraint | None = None,
+        **settings: Unpack[CommonSettings],
     ) -> None:
-        super().__init__(**settings)
+        super().__init__(activity_regularizer=activity_regularizer, **settings)
         if not isinstance(units, int) or units < 1:
             raise UsageError(f"Dense(units={units!r}): units must be an integer of at least 1")
         self.units = units
@@ -37,6 +41,8 @@ class Dense(Layer):
         self.bias_initializer = initializers.get(bias_initializer)
         self.kernel_regularizer = regularizers.get(kernel_regularizer)
         self.bias_regularizer = regularizers.get(bias_regularizer)
+        self.kernel_constraint = constraints.get(kernel_constraint)
+        self.bias_constraint = constraints.get(bias_constraint)
         self.bias = None
 
     def build(self, input_shape: OpenShape) -> None:
@@ -44,11 +50,19 @@ class Dense(Layer):
         if features is None:
             raise ShapeError("input needs a fixed number of features on its last axis, (batch, ..., features)")
         self.kernel = self.add_weight(
-            (features, self.units), self.kernel_initializer, regularizer=self.kernel_regularizer, name="kernel"
+            (features, self.units),
+            self.kernel_initializer,
+            regularizer=self.kernel_regularizer,
+            constraint=self.kernel_constraint,
+            name="kernel",
         )
         if self.use_bias:
             self.bias = self.add_weight(
-                (self.units,), self.bias_initializer, regularizer=self.bias_regularizer, name="bias"
+                (self.units,),
+                self.bias_initializer,
+                regularizer=self.bias_regularizer,
+                constraint=self.bias_constraint,
+                name="bias",
             )
 
     def call(self, x: Any) -> Any:

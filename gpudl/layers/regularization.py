@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Unpack
 
-from gpudl import initializers, ops, random, regularizers
+from gpudl import constraints, initializers, ops, random, regularizers
+from gpudl.constraints import Constraint
 from gpudl.errors import ShapeError, UsageError
 from gpudl.initializers import Initializer
 from gpudl.layers.base import Layer, LayerSettings, OpenShape
@@ -27,8 +28,8 @@ class Dropout(Layer):
         **settings: Unpack[LayerSettings],
     ) -> None:
         super().__init__(**settings)
-        if not 0 <= rate <= 1:
-            raise UsageError(f"Dropout(rate={rate!r}): rate must lie between 0 and 1")
+        if not isinstance(rate, (int, float)) or not 0 <= rate <= 1:
+            raise UsageError(f"Dropout(rate={rate!r}): rate must be a number between 0 and 1")
         if noise_shape is not None:
             if not isinstance(noise_shape, (tuple, list)) or not all(
                 n is None or (isinstance(n, int) and n > 0) for n in noise_shape
@@ -73,6 +74,8 @@ class BatchNormalization(Layer):
         moving_variance_initializer: str | Initializer = "ones",
         beta_regularizer: str | Regularizer | None = None,
         gamma_regularizer: str | Regularizer | None = None,
+        beta_constraint: str | Constraint | None = None,
+        gamma_constraint: str | Constraint | None = None,
         **settings: Unpack[LayerSettings],
     ) -> None:
         super().__init__(**settings)
@@ -86,6 +89,8 @@ class BatchNormalization(Layer):
         self.moving_variance_initializer = initializers.get(moving_variance_initializer)
         self.beta_regularizer = regularizers.get(beta_regularizer)
         self.gamma_regularizer = regularizers.get(gamma_regularizer)
+        self.beta_constraint = constraints.get(beta_constraint)
+        self.gamma_constraint = constraints.get(gamma_constraint)
         self.gamma = self.beta = None
 
     def build(self, input_shape: OpenShape) -> None:
@@ -94,10 +99,20 @@ class BatchNormalization(Layer):
         shape = (input_shape[self.axis] or 0,)
         if self.scale:
             self.gamma = self.add_weight(
-                shape, self.gamma_initializer, regularizer=self.gamma_regularizer, name="gamma"
+                shape,
+                self.gamma_initializer,
+                regularizer=self.gamma_regularizer,
+                constraint=self.gamma_constraint,
+                name="gamma",
             )
         if self.center:
-            self.beta = self.add_weight(shape, self.beta_initializer, regularizer=self.beta_regularizer, name="beta")
+            self.beta = self.add_weight(
+                shape,
+                self.beta_initializer,
+                regularizer=self.beta_regularizer,
+                constraint=self.beta_constraint,
+                name="beta",
+            )
         self.moving_mean = self.add_weight(shape, self.moving_mean_initializer, trainable=False, name="moving_mean")
         self.moving_variance = self.add_weight(
             shape, self.moving_variance_initializer, trainable=False, name="moving_variance"

@@ -7,31 +7,43 @@ from typing import Any, Unpack
 
 from gpudl import activations, ops
 from gpudl.activations import Activation as ActivationFunction
+from gpudl.autograd import Tensor
+from gpudl.backend import array_module
 from gpudl.errors import ShapeError, UsageError
 from gpudl.layers.base import Layer, LayerSettings, OpenShape
 from gpudl.ops.layout import check_format
 from gpudl.shapes import shown
+from gpudl.symbolic import Node, SymbolicTensor
 
 
 class InputLayer(Layer):
-    """Says what shape one sample has, so that a model is built before it sees data."""
+    """Says what shape one sample has, so that a model is built before it sees data. `output` is the symbolic tensor."""
 
     def __init__(
         self,
-        shape: tuple[int, ...] | None = None,
+        shape: tuple[int | None, ...] | None = None,
         batch_size: int | None = None,
+        dtype: str | None = None,
         name: str | None = None,
-        dtype: str = "float32",
     ) -> None:
         if shape is None:
             raise UsageError("Input needs the shape of one sample, as in Input(shape=(28, 28, 1))")
-        super().__init__(name=name, dtype=dtype, input_shape=shape)
+        if isinstance(shape, int):
+            raise UsageError(f"Input(shape={shape}): a shape is a tuple, as in Input(shape=({shape},))")
+        shape = tuple(shape)
+        for n in shape:
+            if n is not None and (not isinstance(n, int) or isinstance(n, bool) or n < 0):
+                raise UsageError(f"Input(shape={shape!r}): a shape holds integers, or None for what may differ")
+        super().__init__(name=name, input_shape=shape)
         self.batch_size = batch_size
+        self.value_type = dtype or "float32"
+        self.built = True
+        self._first_node = Node(self, (), {}, SymbolicTensor((None, *shape), self.value_type, self.name))
 
     def build(self, input_shape: OpenShape) -> None:
-        if self.input_shape is not None and tuple(input_shape[1:]) != self.input_shape:
+        if self.first_shape is not None and tuple(input_shape[1:]) != self.first_shape:
             raise ShapeError(
-                f"samples of shape {shown(self.input_shape)} are expected, but those that arrive have shape "
+                f"samples of shape {shown(self.first_shape)} are expected, but those that arrive have shape "
                 f"{shown(input_shape[1:])}"
             )
 
@@ -43,13 +55,25 @@ class InputLayer(Layer):
 
 
 def Input(  # noqa: N802  Keras's name
-    shape: tuple[int, ...] | None = None,
+    shape: tuple[int | None, ...] | None = None,
     batch_size: int | None = None,
-    dtype: str = "float32",
+    dtype: str | None = None,
+    sparse: bool | None = None,
+    batch_shape: tuple[int | None, ...] | None = None,
     name: str | None = None,
-) -> InputLayer:
-    """Say what shape one sample has; the first entry of a Sequential."""
-    return InputLayer(shape, batch_size, name, dtype)
+    tensor: Any = None,
+) -> SymbolicTensor:
+    """Return a symbolic tensor for samples of this shape: what models begin with.
+
+    Raises: UsageError for what gpudl does not have (sparse inputs, inputs that wrap a tensor).
+    """
+    if sparse or tensor is not None:
+        raise UsageError("Input: gpudl has neither sparse inputs nor inputs that wrap a tensor; give a shape")
+    if batch_shape is not None:
+        if shape is not None:
+            raise UsageError("Input: give shape or batch_shape, not both")
+        shape, batch_size = tuple(batch_shape[1:]), batch_shape[0]
+    return InputLayer(shape, batch_size, dtype, name).output
 
 
 class Flatten(Layer):
@@ -96,12 +120,22 @@ class Activation(Layer):
 
 
 class Rescaling(Layer):
-    """Scale and shift: x * scale + offset, as in Rescaling(1 / 255) for images. Shapes: output as input."""
+    """Scale and shift: x * scale + offset, as in Rescaling(1 / 255) for images.
 
-    def __init__(self, scale: float, offset: float = 0.0, **settings: Unpack[LayerSettings]) -> None:
+    Shapes: output as input. Lists hold one number for each channel, the last axis.
+    """
+
+    def __init__(
+        self, scale: float | list[float], offset: float | list[float] = 0.0, **settings: Unpack[LayerSettings]
+    ) -> None:
         super().__init__(**settings)
         self.scale, self.offset = scale, offset
 
     def call(self, x: Any) -> Any:
-        y = x * self.scale
-        return y + self.offset if self.offset else y
+        y = x * self._factor(self.scale, x)
+        return y if isinstance(self.offset, (int, float)) and not self.offset else y + self._factor(self.offset, x)
+
+    def _factor(self, value: Any, x: Any) -> Any:
+        """One number as it is, several as an array beside x."""
+        plain = x.data if isinstance(x, Tensor) else x
+        return value if isinstance(value, (int, float)) else array_module(plain).asarray(value, dtype=plain.dtype)

@@ -1,17 +1,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import zip_longest
 from typing import Any, Self
 
 from gpudl import registry
-from gpudl.activations import relu
-from gpudl.errors import ShapeError, UsageError, did_you_mean
-from gpudl.layers.base import Layer, OpenShape
-from gpudl.layers.conv2d import Conv2D
-from gpudl.layers.pooling2d import MaxPooling2D
+from gpudl.errors import ShapeError, UsageError
+from gpudl.layers.base import Layer
+from gpudl.layers.reshaping import Input, InputLayer
+from gpudl.models.graph import Graph
 from gpudl.models.model import Model
 from gpudl.shapes import shown
+from gpudl.symbolic import OpenShape, SymbolicTensor
 
 
 class Sequential(Model):
@@ -21,10 +20,12 @@ class Sequential(Model):
     built when the first data arrives, or by `build`.
     """
 
-    def __init__(self, layers: Sequence[Layer] | None = None, trainable: bool = True, name: str | None = None) -> None:
+    def __init__(
+        self, layers: Sequence[Layer | SymbolicTensor] | None = None, trainable: bool = True, name: str | None = None
+    ) -> None:
         self._layers: list[Layer] = []
-        self._shapes: list[OpenShape] = []
-        """The shape before the first layer and after each one; empty until the model is built."""
+        self._places: list[SymbolicTensor] = []
+        """What goes into the first layer and comes out of each one; empty until the shape of a sample is known."""
         super().__init__(name=name)
         if isinstance(layers, Layer):
             raise UsageError("Sequential takes a list of layers, as in Sequential([Dense(10)])")
@@ -35,23 +36,43 @@ class Sequential(Model):
 
     @property
     def layers(self) -> list[Layer]:
-        return [layer for layer in self._layers if registry.snake_case(type(layer).__name__) != "input_layer"]
+        """The layers, in order, without the Input."""
+        return [layer for layer in self._layers if not isinstance(layer, InputLayer)]
 
     def sublayers(self) -> Iterator[Layer]:
         return iter(self._layers)
 
-    def add(self, layer: Layer) -> None:
-        """Append a layer. Raises: ShapeError where it does not fit the one before."""
+    def add(self, layer: Layer | SymbolicTensor) -> None:
+        """Append a layer, or begin with an Input. Raises: ShapeError where it does not fit the one before."""
+        if isinstance(layer, SymbolicTensor) and isinstance(layer.node.operation, InputLayer):
+            layer = layer.node.operation
         if not isinstance(layer, Layer):
-            raise UsageError(f"Sequential.add takes layers, but was given a {type(layer).__name__}: {layer!r}")
+            if isinstance(layer, type) and issubclass(layer, Layer):
+                raise UsageError(
+                    f"Sequential.add takes layers, but was given the class {layer.__name__}; "
+                    f"make one of it: {layer.__name__}(...)"
+                )
+            hint = ""
+            if isinstance(layer, (list, tuple)):
+                hint = "; add them one by one, or give them to Sequential([...])"
+            elif isinstance(layer, str):
+                hint = f'; as a layer: Activation("{layer}")'
+            raise UsageError(f"Sequential.add takes layers, but was given a {type(layer).__name__}: {layer!r}{hint}")
+        if isinstance(layer, InputLayer) and self._layers:
+            raise UsageError(f"Input stands first in a Sequential, but {self} has layers already")
         if any(layer is other for other in self._layers):
             raise UsageError(f"{layer} is in the model already; make a second layer instead")
         if any(layer.name == other.name for other in self._layers):
             raise UsageError(f'two layers are named "{layer.name}"; give one of them another name')
         self._layers.append(layer)
-        if len(self._layers) == 1 and layer.input_shape is not None:
-            self._shapes = [(None, *layer.input_shape)]
-        if self._shapes:
+        if len(self._layers) == 1:
+            if isinstance(layer, InputLayer):
+                self._places = [layer.output]
+            elif layer.first_shape is not None:
+                self._places = [Input(layer.first_shape)]
+            elif isinstance(layer, Sequential) and layer.sample_shape is not None:
+                self._places = [Input(layer.sample_shape)]
+        if self._places:
             try:
                 self._extend()
             except ShapeError:
@@ -59,91 +80,52 @@ class Sequential(Model):
                 raise
 
     def pop(self) -> Layer:
-        """Remove and return the last layer."""
+        """Take the last layer away and return it."""
+        if not self.layers:
+            raise UsageError(f"{self} has no layers to take away")
+        layer = self._layers.pop()
+        self._places = self._places[: len(self._layers) + 1]
         if not self._layers:
-            raise UsageError("Sequential.pop: the model has no layers")
-        if self._shapes:
-            self._shapes.pop()
-        return self._layers.pop()
-
-    def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
-        """Return a layer by name or position. Raises: UsageError, with the nearest name."""
-        if index is not None:
-            return self.layers[index]
-        for layer in self.layers:
-            if layer.name == name:
-                return layer
-        names = [layer.name for layer in self.layers]
-        raise UsageError(f'{self} has no layer "{name}"{did_you_mean(str(name), names)}; it has {", ".join(names)}')
+            self._places, self._graph, self.built = [], None, False
+        elif self._places:
+            self._graph = Graph(self._places[0], self._places[-1])
+        return layer
 
     def build(self, input_shape: OpenShape) -> None:
         """Build every layer for samples of this shape; `input_shape` starts with None, the batch."""
         if not self._layers:
             raise UsageError(f"{self} has no layers; add some")
-        if not self._shapes:
-            self._shapes = [tuple(input_shape)]
+        if not self._places:
+            self._places = [Input(tuple(input_shape[1:]))]
             self._extend()
         self.built = True
 
     def _extend(self) -> None:
-        """Build the layers that were added since the last time, carrying the shape on from one to the next."""
-        while len(self._shapes) <= len(self._layers):
-            position = len(self._shapes) - 1
-            layer, shape = self._layers[position], self._shapes[-1]
+        """Call the layers that were added since the last time on what comes out of the one before."""
+        while len(self._places) <= len(self._layers):
+            position = len(self._places) - 1
+            layer, place = self._layers[position], self._places[-1]
+            if isinstance(layer, InputLayer):
+                layer.build(place.shape)
+                self._places.append(place)
+                continue
             try:
-                layer.build_for(shape)
-                self._shapes.append(layer.compute_output_shape(shape))
+                self._places.append(layer(place))
             except ShapeError as error:
                 first = self._layers[0]
-                if position == 0 or (position == 1 and first.input_shape is not None and not first.weights):
-                    where = f"the input, samples of shape {shown(shape[1:])}"
+                if position == 0 or (position == 1 and first.first_shape is not None and not first.weights):
+                    where = f"the input, samples of shape {shown(place.shape[1:])}"
                 else:
-                    where = f"the output of {self._layers[position - 1]}, of shape {shown(shape)}"
+                    where = f"the output of {self._layers[position - 1]}, of shape {shown(place.shape)}"
                 misfit = ShapeError(f"{error} (it was given {where})")
                 misfit.layer = layer.name
                 raise misfit from None
+        self._graph = Graph(self._places[0], self._places[-1])
         self.built = True
 
-    def call(self, x: Any, training: bool = False) -> Any:
-        if self._shapes and tuple(x.shape[1:]) != self._shapes[0][1:]:
-            raise ShapeError(
-                f"the model is built for samples of shape {shown(self._shapes[0][1:])}, "
-                f"but those that arrive have shape {shown(x.shape[1:])}"
-            )
-        waiting = None
-        for layer, following in zip_longest(self._layers, self._layers[1:]):
-            if isinstance(layer, Conv2D) and layer.activation is relu and isinstance(following, MaxPooling2D):
-                # ReLU and max pooling change places: the same numbers and gradients, on a quarter of the elements.
-                x, waiting = layer(x, activate=False), relu
-            else:
-                x = layer(x)
-                if waiting is not None:
-                    x, waiting = waiting(x), None
-        return x
-
-    def rows(self) -> list[tuple[Layer, OpenShape, OpenShape]]:
-        shapes = self._shapes
-        triples = zip(self._layers, shapes[:-1], shapes[1:], strict=False)
-        return [triple for triple in triples if triple[0] in self.layers]
-
-    @property
-    def sample_shape(self) -> OpenShape | None:
-        """The shape of one sample, without the batch; None before the model is built."""
-        return self._shapes[0][1:] if self._shapes else None
-
-    @property
-    def output_shape(self) -> OpenShape:
-        """The shape of the output, its batch being None. Raises: UsageError before the model is built."""
-        if not self._shapes:
-            raise UsageError(f"{self} is not built; give the first layer an Input, or call build(input_shape)")
-        return self._shapes[-1]
-
-    def compute_output_shape(self, input_shape: OpenShape) -> OpenShape:
+    def compute_output_shape(self, input_shape: Any) -> Any:
         self.build_for(input_shape)
-        return self._shapes[-1]
-
-    def multiply_adds(self, input_shape: OpenShape, output_shape: OpenShape) -> int:
-        return sum(layer.multiply_adds(before, after) for layer, before, after in self.rows())
+        return super().compute_output_shape(input_shape)
 
     def get_config(self) -> dict[str, Any]:
         """Return name, layers and, once built, the shape of one sample."""
@@ -151,7 +133,7 @@ class Sequential(Model):
             "name": self.name,
             "trainable": self.trainable,
             "layers": [registry.describe("layers", layer) for layer in self._layers],
-            "sample_shape": list(self._shapes[0][1:]) if self._shapes else None,
+            "sample_shape": list(self._places[0].shape[1:]) if self._places else None,
         }
 
     @classmethod
@@ -163,3 +145,8 @@ class Sequential(Model):
         if config.get("trainable") is False:
             model.trainable = False
         return model
+
+
+def has_own_call(model: Model) -> bool:
+    """Whether a model is of a class of its own, whose `call` says what it computes."""
+    return model._graph is None and not isinstance(model, Sequential)

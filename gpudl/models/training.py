@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
+
+import numpy as np
 
 from gpudl import random
 from gpudl.autograd import Tensor, no_grad
 from gpudl.backend import to_numpy
 from gpudl.backend.numpy.workers import single_threaded_blas
-from gpudl.batches import Batch, Batches
+from gpudl.batches import Batches, Stream
 from gpudl.callbacks import CallbackList, Progress
+from gpudl.metrics import Metric
 
 
 @dataclass
@@ -30,9 +34,11 @@ class TrainingState:
     step: int = 0
     """Steps taken in all."""
     order: int = 0
-    """The key of the order of the epoch under way: `step` at its begin."""
-    totals: dict[str, tuple[float, float]] = field(default_factory=dict)
-    """Sums and weights of the loss and the metrics in the epoch under way."""
+    """The key of the order of the pass over the data under way: `step` at its begin."""
+    position: int = 0
+    """Batches taken in that pass; a pass is an epoch unless `steps_per_epoch` says otherwise."""
+    totals: dict[str, Any] = field(default_factory=dict)
+    """Running sums of the loss and the metrics in the epoch under way."""
     logs: RunningLogs | None = field(default=None, repr=False, compare=False)
     """The running sums themselves; read by `to_json` only, since reading them waits for the device."""
 
@@ -42,67 +48,56 @@ class TrainingState:
         return values if self.logs is None else {**values, "totals": self.logs.totals()}
 
 
-class RunningLogs(Mapping[str, float]):
-    """Loss and metrics since the epoch began, computed when read."""
+class RunningLogs(MutableMapping[str, Any]):
+    """Loss and metrics since the epoch began, computed when read. What is set by hand stands in front."""
 
-    def __init__(self, metrics: list[Any]) -> None:
-        self._metrics = metrics
-        self.loss_total: Any = 0.0
-        self.samples = 0
+    def __init__(self, metrics: Sequence[Metric]) -> None:
+        self._metrics = {metric.name: metric for metric in metrics}
+        self._set: dict[str, Any] = {}
 
-    def add(self, loss: Any, samples: int) -> None:
-        """Take one more batch's mean loss into account."""
-        self.loss_total = self.loss_total + loss * samples
-        self.samples += samples
+    def __getitem__(self, name: str) -> Any:
+        return as_number(self._set[name] if name in self._set else self._metrics[name].result())
 
-    def reset(self) -> None:
-        self.loss_total, self.samples = 0.0, 0
-        for metric in self._metrics:
-            metric.reset_state()
+    def __setitem__(self, name: str, value: Any) -> None:
+        self._set[name] = value
 
-    def __getitem__(self, name: str) -> float:
-        if name == "loss":
-            return float(to_numpy(self.loss_total)) / self.samples if self.samples else 0.0
-        for metric in self._metrics:
-            if metric.name == name:
-                return metric.result()
-        raise KeyError(name)
+    def __delitem__(self, name: str) -> None:
+        if name not in self._set and name not in self._metrics:
+            raise KeyError(name)
+        self._set.pop(name, None)
+        self._metrics.pop(name, None)
 
     def __iter__(self) -> Iterator[str]:
-        yield "loss"
-        for metric in self._metrics:
-            yield metric.name
+        return iter({**self._metrics, **self._set})
 
     def __len__(self) -> int:
-        return 1 + len(self._metrics)
+        return len({**self._metrics, **self._set})
 
-    def totals(self) -> dict[str, tuple[float, float]]:
+    def __repr__(self) -> str:
+        return repr(dict(self))
+
+    def totals(self) -> dict[str, Any]:
         """Return the running sums as plain numbers."""
-        sums = {"loss": (float(to_numpy(self.loss_total)), float(self.samples))}
-        for metric in self._metrics:
-            sums[metric.name] = metric.totals()
-        return sums
-
-    def load_totals(self, sums: Mapping[str, tuple[float, float]]) -> None:
-        """Continue from what `totals` returned."""
-        self.loss_total, self.samples = sums["loss"][0], int(sums["loss"][1])
-        for metric in self._metrics:
-            metric.load_totals(sums[metric.name])
+        return {name: metric.totals() for name, metric in self._metrics.items()}
 
 
-def loss_of(model: Any, batch: Batch, training: bool) -> tuple[Tensor, Any]:
-    """Return the loss with all penalties, and the predictions' plain array."""
-    y_pred = model(batch.x, training=training)
-    if not isinstance(y_pred, Tensor):
-        y_pred = Tensor(y_pred)
-    loss = model.loss(batch.y, y_pred, batch.weight)
-    for weight in model.step_weights if training else model.trainable_weights:
-        if weight.regularizer is not None:
-            loss = loss + weight.regularizer(weight)
-    return loss, y_pred.data
+def as_number(value: Any) -> Any:
+    """Turn a Tensor or array of one element into a Python number."""
+    if isinstance(value, Tensor):
+        value = value.data
+    if isinstance(value, float):  # what a metric returns is a float with NumPy's manners
+        return float(value)
+    if not hasattr(value, "ndim"):
+        return value
+    return to_numpy(value).item() if value.ndim == 0 else to_numpy(value)
 
 
-def _warn_of_unreached(model: Any) -> None:
+def plain_logs(logs: Mapping[str, Any]) -> dict[str, Any]:
+    """Read all values: numbers, or NumPy arrays where a metric has several."""
+    return {name: as_number(value) for name, value in logs.items()}
+
+
+def warn_of_unreached(model: Any) -> None:
     """Warn of weights that no gradient came to: they would stay as they are without a word."""
     unreached = {id(weight) for weight in model.step_weights if weight.grad is None}
     if unreached:
@@ -114,23 +109,9 @@ def _warn_of_unreached(model: Any) -> None:
         )
 
 
-def train_step(model: Any, batch: Batch, logs: RunningLogs) -> None:
-    """Take one step: forward, loss, gradients, update, metrics."""
-    with single_threaded_blas:  # once around the step: inside, the ops' own contexts then cost nothing
-        loss, y_pred = loss_of(model, batch, training=True)
-        value = loss.data
-        loss.backward()
-        if logs.samples == 0:  # the first step of an epoch
-            _warn_of_unreached(model)
-        model.optimizer.apply(model.step_weights)
-    logs.add(value, len(batch.x))
-    for metric in model.metrics:
-        metric.update_state(batch.y, y_pred)
-
-
 def train(
     model: Any,
-    batches: Batches,
+    batches: Batches | Stream,
     validate: Any,
     callbacks: CallbackList,
     epochs: int,
@@ -146,44 +127,96 @@ def train(
     """
     model.training_state = state
     model.step_weights = model.trainable_weights
-    logs = RunningLogs(model.metrics)
     last: dict[str, float] = {}
     resumed = state.batch > 0
-    with _closing(callbacks):
+    within_pass = state.position > 0
+    passing: Iterator[Any] | None = None
+    with _closing(callbacks), model.steady(), np.errstate(all="ignore"):  # a loss that diverges is seen in the logs
         callbacks("on_train_begin", {})
         for callback, saved in zip(callbacks.callbacks, callback_states or [], strict=False):
             callback.load_state(saved)
+        batches.end_epoch()  # before the first one too, as Keras does: a source that shuffles itself begins shuffled
         while state.epoch < epochs:
+            model.reset_metrics()
             callbacks("on_epoch_begin", state.epoch, {})
-            logs.reset()
-            state.logs = logs
+            logs: Mapping[str, Any] = {}
             if resumed:
-                logs.load_totals(state.totals)
+                for metric in model.metrics:
+                    if metric.name in state.totals:
+                        metric.load_totals(state.totals[metric.name])
+                logs = RunningLogs(model.metrics)
             else:
-                state.order, state.batch = state.step, 0
+                state.batch = 0
             resumed = False
-            steps = min(len(batches), steps_per_epoch or len(batches))
-            for batch in batches.take(batches.order(state.order), state.batch):
-                if state.batch >= steps:
+            batches.begin_epoch()
+            steps = steps_per_epoch or len(batches) or None
+            while steps is None or state.batch < steps:
+                if passing is None:
+                    if not within_pass:
+                        state.order, state.position = state.step, 0
+                    within_pass = False
+                    passing = batches.begin_pass(state.order, state.position)
+                batch = next(passing, None)
+                if batch is None:
                     break
-                callbacks("on_train_batch_begin", state.batch, logs)
+                callbacks("on_train_batch_begin", state.batch, {})
                 random.begin_step(state.step)
-                train_step(model, batch, logs)
+                with single_threaded_blas:  # once around the step: inside, the ops' own contexts then cost nothing
+                    logs = model.train_step(batch.packed()) or {}
+                state.logs = logs if isinstance(logs, RunningLogs) else RunningLogs(model.metrics)
                 state.step += 1
                 state.batch += 1
+                state.position += 1
                 callbacks("on_train_batch_end", state.batch - 1, logs)
                 if model.stop_training:
                     break
-            last = dict(logs)
-            state.totals, state.logs = logs.totals(), None  # validation counts with the same metrics
+            if not model.stop_training and _pass_is_over(batches, state, steps, steps_per_epoch):
+                passing, state.position, within_pass = None, 0, False
+            batches.end_epoch()
+            if state.batch == 0:
+                _warn_of_end(state)
+                break
+            last = plain_logs(logs)
+            if state.logs is not None:
+                state.totals, state.logs = state.logs.totals(), None  # validation counts with the same metrics
             if validate is not None and _due(state.epoch + 1, validation_freq):
                 last.update((f"val_{name}", value) for name, value in validate().items())
             state.epoch += 1
             state.batch = 0
-            callbacks("on_epoch_end", state.epoch - 1, last)
+            callbacks("on_epoch_end", state.epoch - 1, dict(last))  # which they may add to
             if model.stop_training:
                 break
+        if model.optimizer is not None and epochs > 0:
+            model.optimizer.finalize_variable_values()
         callbacks("on_train_end", last)
+
+
+def _pass_is_over(batches: Batches | Stream, state: TrainingState, steps: int | None, asked: int | None) -> bool:
+    """Whether the next epoch begins a new pass. Warns where the data ended before the steps asked for were taken."""
+    if isinstance(batches, Stream) and batches.once:
+        if asked is not None and 0 < state.batch < asked:
+            warnings.warn(
+                f"the generator ended after {state.batch} of the {asked} steps of epoch {state.epoch + 1} "
+                "(steps_per_epoch); let it go on for ever",
+                stacklevel=2,
+            )
+        return False
+    if asked is not None and steps is not None and state.batch < steps and state.position > 0:
+        warnings.warn(
+            f"the data ended after {state.batch} of the {asked} steps of epoch {state.epoch + 1} (steps_per_epoch); "
+            "the epoch ends there, and the next one begins with the first batch again",
+            stacklevel=2,
+        )
+        return True
+    return asked is None or 0 < len(batches) <= state.position
+
+
+def _warn_of_end(state: TrainingState) -> None:
+    warnings.warn(
+        f"the generator has ended, so training stops after {state.epoch} epochs; give steps_per_epoch, and let the "
+        "generator go on for ever",
+        stacklevel=2,
+    )
 
 
 def _due(epoch: int, validation_freq: int | Sequence[int]) -> bool:
@@ -202,21 +235,17 @@ def _closing(callbacks: CallbackList) -> Iterator[None]:
                 callback.close()
 
 
-def test(model: Any, batches: Batches, callbacks: CallbackList, steps: int | None = None) -> dict[str, float]:
+def test(model: Any, batches: Batches | Stream, callbacks: CallbackList, steps: int | None = None) -> dict[str, float]:
     """Return loss and metrics over all batches, nothing being trained."""
-    logs = RunningLogs(model.metrics)
-    logs.reset()
+    model.reset_metrics()
     callbacks("on_test_begin", {})
-    with no_grad():
-        for number, batch in enumerate(batches.take(None)):
-            if steps is not None and number >= steps:
-                break
-            callbacks("on_test_batch_begin", number, logs)
-            loss, y_pred = loss_of(model, batch, training=False)
-            logs.add(loss.data, len(batch.x))
-            for metric in model.metrics:
-                metric.update_state(batch.y, y_pred)
+    logs: Mapping[str, Any] = {}
+    with no_grad(), model.steady(), np.errstate(all="ignore"):
+        batches.begin_epoch()
+        for number, batch in enumerate(itertools.islice(batches.begin_pass(0, 0), steps)):
+            callbacks("on_test_batch_begin", number, {})
+            logs = model.test_step(batch.packed()) or {}
             callbacks("on_test_batch_end", number, logs)
-    values = dict(logs)
+    values = plain_logs(logs)
     callbacks("on_test_end", values)
     return values

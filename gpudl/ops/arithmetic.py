@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from gpudl.arithmetic import unbroadcast
+from gpudl.arithmetic import axes_of, unbroadcast
 from gpudl.autograd import (
+    absolute,
     add,
+    as_array,
     differentiable,
     divide,
     matmul,
@@ -25,32 +27,36 @@ from gpudl.autograd import reshape as _reshape
 from gpudl.autograd import transpose as _transpose
 from gpudl.backend import Array, Shape, array_module
 from gpudl.errors import ShapeError
+from gpudl.ops.decorators import pointwise
 
 __all__ = [
-    "abs", "add", "concatenate", "divide", "exp", "expand_dims", "log", "matmul", "max", "maximum", "mean", "min",
-    "minimum", "multiply", "negative", "power", "reshape", "sqrt", "square", "squeeze", "stack", "subtract", "sum",
-    "take", "transpose",
+    "abs", "absolute", "add", "concatenate", "divide", "exp", "expand_dims", "get_item", "log", "matmul", "max",
+    "maximum", "mean", "min", "minimum", "multiply", "negative", "power", "reshape", "sqrt", "square", "squeeze",
+    "stack", "subtract", "sum", "transpose",
 ]  # fmt: skip
 
 
 @differentiable
+@pointwise
 def exp(x: Array) -> tuple[Array, Any]:
     """Exponential, elementwise. Gradient: dy y."""
     y = array_module(x).exp(x)
-    return y, lambda dy: dy * y
+    return y, lambda: y
 
 
 @differentiable
+@pointwise
 def log(x: Array) -> tuple[Array, Any]:
     """Natural logarithm, elementwise. Gradient: dy / x."""
-    return array_module(x).log(x), lambda dy: dy / x
+    return array_module(x).log(x), lambda: 1 / x
 
 
 @differentiable
+@pointwise
 def sqrt(x: Array) -> tuple[Array, Any]:
     """Square root, elementwise. Gradient: dy / (2 y)."""
     y = array_module(x).sqrt(x)
-    return y, lambda dy: dy / (2 * y)
+    return y, lambda: 0.5 / y
 
 
 @differentiable
@@ -59,11 +65,7 @@ def square(x: Array) -> tuple[Array, Any]:
     return x * x, lambda dy: 2 * x * dy
 
 
-@differentiable
-def abs(x: Array) -> tuple[Array, Any]:
-    """Absolute value, elementwise. Gradient: the sign of x, 0 at 0."""
-    xp = array_module(x)
-    return xp.abs(x), lambda dy: dy * xp.sign(x)
+abs = absolute
 
 
 @differentiable
@@ -106,12 +108,13 @@ def _concatenate(*arrays: Array, axis: int) -> tuple[Array, Any]:
     return xp.concatenate(arrays, axis=axis), tuple(part(i) for i in range(len(arrays)))
 
 
-def concatenate(arrays: Sequence[Array], axis: int = -1) -> Array:
+def concatenate(arrays: Sequence[Array], axis: int = 0) -> Array:
     """Put arrays one after the other along an axis; all other axes must agree.
 
     Raises: ShapeError naming the shapes that do not fit.
     """
-    shapes = [tuple(a.shape) for a in arrays]
+    arrays = [as_array(array) for array in arrays]
+    shapes = [tuple(array.shape) for array in arrays]
     rests = {tuple(n for i, n in enumerate(shape) if i != axis % len(shape)) for shape in shapes if shape}
     if not arrays or len(rests) != 1:
         raise ShapeError(f"concatenate: shapes {', '.join(map(str, shapes))} must agree but for axis {axis}")
@@ -123,33 +126,40 @@ def stack(arrays: Sequence[Array], axis: int = 0) -> Array:
     return concatenate([expand_dims(array, axis) for array in arrays], axis)
 
 
-def reshape(x: Array, shape: Shape) -> Array:
+def reshape(x: Array, shape: int | Sequence[int]) -> Array:
     """Give the same elements another shape; one entry may be -1."""
-    return _reshape(x, shape=tuple(shape))
+    return _reshape(x, shape=(shape,) if isinstance(shape, int) else tuple(shape))
 
 
-def transpose(x: Array, axes: Shape | None = None) -> Array:
+def transpose(x: Array, axes: Sequence[int] | None = None) -> Array:
     """Reorder the axes; without `axes`, reverse them."""
-    return _transpose(x, axes=axes)
+    return _transpose(x, axes=None if axes is None else tuple(axes))
 
 
-def expand_dims(x: Array, axis: int) -> Array:
-    """Insert an axis of length 1."""
-    shape = list(x.shape)
-    shape.insert(axis % (len(shape) + 1), 1)
-    return reshape(x, tuple(shape))
+@differentiable
+def _expand_dims(x: Array, *, axis: Any) -> tuple[Array, Any]:
+    return array_module(x).expand_dims(x, axis), lambda dy: dy.reshape(x.shape)
+
+
+def expand_dims(x: Array, axis: int | Shape) -> Array:
+    """Insert an axis of length 1, or several: `axis` tells where they are in the result."""
+    return _expand_dims(x, axis=axes_of(axis))
+
+
+@differentiable
+def _squeeze(x: Array, *, axis: int | Shape | None) -> tuple[Array, Any]:
+    return array_module(x).squeeze(x, axis), lambda dy: dy.reshape(x.shape)
 
 
 def squeeze(x: Array, axis: int | Shape | None = None) -> Array:
-    """Remove axes of length 1: those named, or all."""
-    axes = range(len(x.shape)) if axis is None else (axis,) if isinstance(axis, int) else axis
-    drop = {i % len(x.shape) for i in axes if axis is not None or x.shape[i] == 1}
-    wrong = [i for i in drop if x.shape[i] != 1]
-    if wrong:
-        raise ShapeError(f"squeeze: axis {wrong[0]} of shape {tuple(x.shape)} is not of length 1")
-    return reshape(x, tuple(n for i, n in enumerate(x.shape) if i not in drop))
+    """Remove axes of length 1: those named, or all. Raises: ShapeError where one is longer."""
+    x = as_array(x)
+    for i in () if axis is None else (axis,) if isinstance(axis, int) else axis:
+        if x.shape[i] not in (1, None):
+            raise ShapeError(f"squeeze: axis {i} of shape {tuple(x.shape)} is not of length 1")
+    return _squeeze(x, axis=axes_of(axis))
 
 
-def take(x: Array, index: Any) -> Array:
-    """Take x[index]: slices, integers, arrays of integers or booleans. Taken twice, gradients add up."""
-    return _getitem(x, index=index)
+def get_item(x: Array, key: Any) -> Array:
+    """Take x[key]: slices, integers, arrays of integers or booleans. Taken twice, gradients add up."""
+    return _getitem(x, index=key)

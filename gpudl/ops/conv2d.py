@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from gpudl.autograd import differentiable
-from gpudl.backend import Array, Shape, array_module, kernels
+from gpudl.backend import Array, Shape, kernels
 from gpudl.errors import ShapeError
-from gpudl.ops.layout import images_first, images_last, spatial_last
+from gpudl.ops.layout import images_first, images_last, same_type, spatial_last
 from gpudl.shapes import ConvGeometry, Padding, Pair, shown
 
 
@@ -40,7 +40,7 @@ def conv2d(
     conv = ConvGeometry.of(images.shape, kernel.shape, strides, padding, dilation_rate, groups)
     if bias is not None and bias.shape != (conv.filters,):
         raise ShapeError(f"bias must have shape ({conv.filters},), one number per filter, but has {shown(bias.shape)}")
-    images, weights = _same_type(images, kernel)
+    images, weights = same_type(images, kernel)
     twin = kernels("conv2d", images, weights)
     y = twin.forward(images, weights, bias, conv)
 
@@ -79,7 +79,7 @@ def conv2d_input_gradient(
         spatial_last(input_shape, data_format), kernel.shape, strides, padding, dilation_rate, groups
     )
     _expect("dy", gradient.shape, conv.y_shape)
-    gradient, weights = _same_type(gradient, kernel)
+    gradient, weights = same_type(gradient, kernel)
     twin = kernels("conv2d", gradient, weights)
     dx = twin.input_gradient(gradient, weights, conv)
 
@@ -115,7 +115,7 @@ def conv2d_kernel_gradient(
     kernel_shape = (*size, images.shape[-1] // max(1, groups), gradient.shape[-1])
     conv = ConvGeometry.of(images.shape, kernel_shape, strides, padding, dilation_rate, groups)
     _expect("dy", gradient.shape, conv.y_shape)
-    images, gradient = _same_type(images, gradient)
+    images, gradient = same_type(images, gradient)
     twin = kernels("conv2d", images, gradient)
 
     def input_gradient(dkernel: Array) -> Array:
@@ -130,13 +130,3 @@ def conv2d_kernel_gradient(
 def _expect(name: str, arrived: Shape, expected: Shape) -> None:
     if arrived != expected:
         raise ShapeError(f"{name} has shape {arrived}, but this convolution's output has shape {expected}")
-
-
-def _same_type(a: Array, b: Array) -> tuple[Array, Array]:
-    """Bring both to their common floating-point type."""
-    if a.dtype == b.dtype and a.dtype.kind == "f":
-        return a, b
-    xp = array_module(a, b)
-    common = xp.result_type(a, b)
-    common = common if common.kind == "f" else xp.dtype("float32")
-    return a.astype(common, copy=False), b.astype(common, copy=False)

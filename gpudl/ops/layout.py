@@ -25,8 +25,18 @@ def images_first(y: Array, data_format: str) -> Array:
     return y.transpose(0, 3, 1, 2) if data_format == "channels_first" else y
 
 
-def spatial_last(shape: Shape, data_format: str) -> Shape:
-    """The shape (N, C, H, W) as (N, H, W, C)."""
+def spatial_last(shape: Shape, data_format: str, axes: int = 4) -> Shape:
+    """The shape (N, C, H, W) as (N, H, W, C); with axes=3, (N, C, L) as (N, L, C)."""
     check_format(data_format)
     shape = tuple(shape)
-    return (shape[0], *shape[2:], shape[1]) if data_format == "channels_first" and len(shape) == 4 else shape
+    return (shape[0], *shape[2:], shape[1]) if data_format == "channels_first" and len(shape) == axes else shape
+
+
+def same_type(a: Array, b: Array) -> tuple[Array, Array]:
+    """Bring both to their common floating-point type."""
+    if a.dtype == b.dtype and a.dtype.kind == "f":
+        return a, b
+    xp = array_module(a, b)
+    common = xp.result_type(a, b)
+    common = common if common.kind == "f" else xp.dtype("float32")
+    return a.astype(common, copy=False), b.astype(common, copy=False)

@@ -203,7 +203,7 @@ def _within(
 ) -> None:
     same = (found == wanted) | ((found != found) & (wanted != wanted))
     with np.errstate(invalid="ignore"):
-        distance = np.where(same, 0.0, np.abs(found - wanted))
+        distance = np.where(same, 0.0, np.abs(1.0 * found - wanted))  # booleans are not subtracted
     distance = np.where(np.isnan(distance), np.inf, distance)
     if distance.size and distance.max() > tolerance:
         flat = int(distance.argmax())

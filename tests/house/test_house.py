@@ -26,6 +26,7 @@ from gpudl.experiment.checking import Problems, check_settings
 from gpudl.experiment.schema import settings_of
 from gpudl.hookspecs import KINDS
 from gpudl.plugins import builtins
+from gpudl.schedules import ExponentialDecay
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = Path(gpudl.__file__).parent
@@ -46,20 +47,45 @@ REGISTERED = [pytest.param(kind, name, item, id=f"{kind}-{name}") for kind in KI
 
 # A value for every setting that has no default, by its name.
 NEEDED: dict[str, Any] = {
+    "backup_dir": "backup",
+    "function": "relu",
     "activation": "relu",
+    "axes": 1,
+    "boundaries": [10, 20],
     "decay_rate": 0.5,
     "decay_steps": 10,
+    "factor": 0.25,
+    "filepath": "{epoch}.safetensors",
+    "filename": "log.csv",
+    "dims": (2, 1),
     "filters": 2,
+    "height": 8,
+    "height_factor": 0.25,
+    "first_decay_steps": 10,
     "initial_learning_rate": 0.1,
+    "input_dim": 5,
     "kernel_size": 3,
+    "num_classes": 2,
+    "n": 3,
+    "output_dim": 2,
     "path": "table.csv",
+    "precision": 0.5,
     "rate": 0.5,
+    "recall": 0.5,
     "scale": 0.5,
+    "sensitivity": 0.5,
+    "schedule": registry.describe("schedules", ExponentialDecay(0.1, decay_steps=10, decay_rate=0.5)),
     "shape": (4,),
+    "specificity": 0.5,
+    "stddev": 0.5,
     "target": "kind",
+    "target_class_ids": [0],
     "target_shape": (4,),
     "units": 3,
     "value": 0.5,
+    "width": 8,
+    "width_factor": 0.25,
+    "values": [0.1, 0.05, 0.01],
 }
 
 
@@ -194,12 +220,12 @@ def test_no_paths_of_a_persons_machine() -> None:
 
 
 def differentiable(file: Path) -> list[str]:
-    """The names of the functions of a file that are decorated with @differentiable."""
+    """The names of the functions of a file that are decorated with @differentiable or @without_gradient."""
     found = []
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.FunctionDef):
             names = [d.func if isinstance(d, ast.Call) else d for d in node.decorator_list]
-            if any(isinstance(name, ast.Name) and name.id == "differentiable" for name in names):
+            if any(isinstance(n, ast.Name) and n.id in ("differentiable", "without_gradient") for n in names):
                 found.append(node.name)
     return found
 

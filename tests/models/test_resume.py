@@ -99,7 +99,7 @@ def test_resumed_equals_uninterrupted(name: str, event: str, count: int, tmp_pat
     callbacks = [breaks, BreaksOff(event, count)]
     with pytest.raises(Stop):
         first.fit(X, Y, callbacks=callbacks, **GIVEN)
-    save_model(first, tmp_path / "run.safetensors", first.training_checkpoint(callbacks))
+    save_model(first, tmp_path / "run.safetensors", training=first.training_checkpoint(callbacks))
 
     random.set_random_seed(99)  # another process knows nothing of the first
     again, state = restore(tmp_path / "run.safetensors")
@@ -128,7 +128,7 @@ def test_broken_off_during_validation(count: int, tmp_path: Path) -> None:
     callbacks = [BreaksOff("on_test_batch_end", count)]
     with pytest.raises(Stop):
         first.fit(X, Y, callbacks=callbacks, validation_batch_size=4, **GIVEN)
-    save_model(first, tmp_path / "run.safetensors", first.training_checkpoint(callbacks))
+    save_model(first, tmp_path / "run.safetensors", training=first.training_checkpoint(callbacks))
     again, state = restore(tmp_path / "run.safetensors")
     resumed = again.fit(X, Y, resume=state, validation_batch_size=4, **GIVEN)
     assert resumed.history == history.history
@@ -144,7 +144,7 @@ def test_interrupted_twice(tmp_path: Path) -> None:
         callbacks = [BreaksOff("on_train_batch_end", count)]
         with pytest.raises(Stop):
             model.fit(X, Y, callbacks=callbacks, resume=state, **GIVEN)
-        save_model(model, tmp_path / "run.safetensors", model.training_checkpoint(callbacks))
+        save_model(model, tmp_path / "run.safetensors", training=model.training_checkpoint(callbacks))
         model, state = restore(tmp_path / "run.safetensors")
     resumed = model.fit(X, Y, resume=state, **GIVEN)
     assert resumed.history == history.history
@@ -168,7 +168,7 @@ def test_more_epochs_after_a_finished_run(tmp_path: Path) -> None:
     history = whole.fit(X, Y, **GIVEN)
     first = make("adam")
     first.fit(X, Y, **{**GIVEN, "epochs": 2})
-    save_model(first, tmp_path / "run.safetensors", first.training_checkpoint([]))
+    save_model(first, tmp_path / "run.safetensors", training=first.training_checkpoint([]))
     again, state = restore(tmp_path / "run.safetensors")
     assert again.fit(X, Y, resume=state, **GIVEN).history == history.history
     for mine, value in zip(again.get_weights(), whole.get_weights(), strict=True):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+import gpudl
 from gpudl import Input, Sequential, layers, losses, metrics, optimizers, random
 from gpudl.errors import DataError, UnknownNameError, UsageError
 from gpudl.models import training
@@ -153,7 +155,7 @@ def test_targets_that_need_another_loss_say_which() -> None:
         make(loss="categorical_crossentropy").fit(X, Y, verbose=0)
 
 
-def test_compile_refuses_unknown_names_and_metrics_twice() -> None:
+def test_compile_refuses_unknown_names_and_numbers_equal_ones() -> None:
     model = make()
     for arguments, near in (
         (("adm", "mse"), "adam"),
@@ -163,8 +165,8 @@ def test_compile_refuses_unknown_names_and_metrics_twice() -> None:
             model.compile(*arguments)
     with pytest.raises(UnknownNameError, match='did you mean "accuracy"'):
         model.compile("sgd", "mse", metrics=["acuracy"])
-    with pytest.raises(UsageError, match='"accuracy" is listed twice'):
-        model.compile("sgd", "mse", metrics=["accuracy", "accuracy"])
+    model.compile("sgd", "mse", metrics=["accuracy", "accuracy"])
+    assert model.metrics_names == ["loss", "accuracy", "accuracy_1"]
 
 
 def test_compile_takes_classes_objects_settings_and_functions() -> None:
@@ -182,9 +184,12 @@ def test_compile_takes_classes_objects_settings_and_functions() -> None:
 
 
 def test_a_metric_of_ones_own() -> None:
-    class Largest(metrics.Metric):
-        def values(self, y_true: Any, y_pred: Any) -> Any:
-            return y_pred.max(axis=-1)
+    class Largest(metrics.Mean):
+        def __init__(self) -> None:
+            super().__init__(name="largest")
+
+        def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:  # pyright: ignore
+            super().update_state(y_pred.max(axis=-1), sample_weight)
 
     model = make()
     model.compile("sgd", "sparse_categorical_crossentropy", metrics=[Largest()])
@@ -246,3 +251,75 @@ def test_the_state_tells_where_training_stands() -> None:
     assert (state.epoch, state.batch, state.step) == (2, 0, 6)
     assert model.optimizer is not None and model.optimizer.iterations == 6
     assert training.TrainingState(**state.to_json()).step == 6
+
+
+def test_what_is_only_tried_leaves_no_trace_in_layers() -> None:
+    class Counts(layers.Layer):
+        def build(self, input_shape: Any) -> None:
+            self.calls = self.add_weight((), "zeros", trainable=False, name="calls")
+
+        def call(self, x: Any) -> Any:
+            self.calls.assign(self.calls.data + 1)
+            return x
+
+    class Own(gpudl.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.counts, self.dense = Counts(), layers.Dense(1)
+
+        def call(self, x: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+            return self.dense(self.counts(x))
+
+    for model, counts in (
+        (Sequential([Input((4,)), Counts(), layers.Dense(1)]), lambda m: m.layers[0].calls),
+        (Own(), lambda m: m.counts.calls),
+    ):
+        model.compile("sgd", "mse")
+        model.fit(np.zeros((4, 4)), np.zeros(4), epochs=3, verbose=0)
+        assert counts(model).item() == 3
+
+
+def test_evaluate_prints_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    model = make()
+    model.evaluate(X, Y, verbose=0)
+    assert capsys.readouterr().out == ""
+    model.evaluate(X, Y)
+    assert capsys.readouterr().out.startswith("evaluated  loss ")
+
+
+def test_an_optimizer_of_another_model() -> None:
+    adam = optimizers.Adam()
+    for fits in (True, False):
+        model = Sequential([layers.Dense(3, activation="softmax")])
+        model.compile(adam, "sparse_categorical_crossentropy")
+        if fits:
+            model.fit(X, Y, verbose=0)
+        else:
+            with pytest.raises(UsageError, match="weights of another model; make an optimizer"):
+                model.fit(X, Y, verbose=0)
+
+
+def test_arrays_among_the_logs_are_shown_and_kept(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    model = Sequential([layers.Dense(3, activation="softmax")])
+    model.compile("sgd", "categorical_crossentropy", metrics=["f1_score"])
+    history = model.fit(X, np.eye(3)[Y], verbose=2, callbacks=[gpudl.callbacks.CSVLogger(str(tmp_path / "log.csv"))])
+    assert history.history["f1_score"][0].shape == (3,)
+    assert "f1_score [" in capsys.readouterr().out
+    assert "f1_score" in (tmp_path / "log.csv").read_text()
+
+
+def test_the_shape_of_inputs() -> None:
+    model = Sequential([Input((4, 3)), layers.Flatten()])
+    assert (model.input_shape, model.output_shape) == ((None, 4, 3), (None, 12))
+
+
+def test_tensors_answer_as_arrays_do() -> None:
+    from gpudl import Tensor
+
+    t = Tensor(np.array([-1.0, 2.5]), requires_grad=True)
+    loss = np.mean(abs(t))  # pyright: ignore[reportCallIssue, reportArgumentType]
+    assert f"{loss:.2f}" == "1.75"
+    loss.backward()  # pyright: ignore[reportAttributeAccessIssue]
+    np.testing.assert_array_equal(t.grad, [-0.5, 0.5])
+    np.testing.assert_array_equal((t % 2).data, [1.0, 0.5])
+    np.testing.assert_array_equal((t // 1).data, [-1, 2])

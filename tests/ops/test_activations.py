@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from gpudl import ops
 from gpudl.autograd import Tensor
+from gpudl.errors import ShapeError
 from gpudl.testing import check_close, check_op
 
 SHAPES = st.lists(st.integers(1, 5), max_size=4).map(tuple)
@@ -18,6 +19,29 @@ FORMULAS = {
     ops.relu: lambda x: np.where(x > 0, x, 0),
     ops.sigmoid: lambda x: 1 / (1 + np.exp(-x)),
     ops.tanh: lambda x: (np.exp(x) - np.exp(-x)) / (np.exp(x) + np.exp(-x)),
+    ops.leaky_relu: lambda x: np.where(x > 0, x, 0.2 * x),
+    ops.relu6: lambda x: np.where(x > 0, x, 0),
+    ops.elu: lambda x: np.where(x > 0, x, np.exp(x) - 1),
+    ops.selu: lambda x: 1.0507009873554805 * np.where(x > 0, x, 1.6732632423543772 * (np.exp(x) - 1)),
+    ops.celu: lambda x: np.where(x > 0, x, np.exp(x) - 1),
+    ops.log_sigmoid: lambda x: np.log(1 / (1 + np.exp(-x))),
+    ops.hard_sigmoid: lambda x: x / 6 + 0.5,
+    ops.hard_silu: lambda x: x * (x / 6 + 0.5),
+    ops.silu: lambda x: x / (1 + np.exp(-x)),
+    ops.gelu: lambda x: 0.5 * x * (1 + np.tanh((2 / np.pi) ** 0.5 * (x + 0.044715 * x**3))),
+    ops.mish: lambda x: x * np.tanh(np.log(1 + np.exp(x))),
+    ops.softplus: lambda x: np.log(1 + np.exp(x)),
+    ops.squareplus: lambda x: (x + np.hypot(x, 2)) / 2,
+    ops.softsign: lambda x: x / (1 + np.abs(x)),
+    ops.tanh_shrink: lambda x: x - np.tanh(x),
+    ops.exp: np.exp,
+}
+KINKED = {
+    ops.hard_tanh: (lambda x: np.minimum(np.maximum(x, -1), 1), [-1, 1]),
+    ops.sparse_plus: (lambda x: np.where(x > 1, x, np.where(x < -1, 0, (x + 1) ** 2 / 4)), [-1, 1]),
+    ops.sparse_sigmoid: (lambda x: np.minimum(np.maximum(x / 2 + 0.5, 0), 1), [-1, 1]),
+    ops.hard_shrink: (lambda x: x * (np.abs(x) > 0.5), [-0.5, 0.5]),
+    ops.soft_shrink: (lambda x: np.sign(x) * np.maximum(np.abs(x) - 0.5, 0), [-0.5, 0.5]),
 }
 
 
@@ -29,7 +53,78 @@ def away_from_zero(seed: int, shape: Any) -> np.ndarray:
 @pytest.mark.parametrize("op", FORMULAS, ids=lambda op: op.__name__)
 @given(shape=SHAPES, seed=st.integers(0, 2**16))
 def test_elementwise_activations(put: Any, op: Any, shape: Any, seed: int) -> None:
-    check_op(op, [put(away_from_zero(seed, shape))], oracle=FORMULAS[op], seed=seed)
+    x = away_from_zero(seed, shape)
+    x = x + np.sign(x) if op is ops.tanh_shrink else x  # near 0 it is a small difference of numbers that are not
+    check_op(op, [put(x)], oracle=FORMULAS[op], seed=seed)
+
+
+@pytest.mark.parametrize("op", KINKED, ids=lambda op: op.__name__)
+@given(shape=SHAPES, seed=st.integers(0, 2**16))
+def test_activations_in_pieces(put: Any, op: Any, shape: Any, seed: int) -> None:
+    formula, kinks = KINKED[op]
+    x = away_from_zero(seed, shape)
+    for kink in kinks:
+        x = np.where(np.abs(x - kink) < 0.01, x + 0.05, x)
+    check_op(op, [put(x)], oracle=formula, seed=seed)
+
+
+@given(
+    slope=st.floats(0.01, 2) | st.just(0.0),
+    most=st.none() | st.floats(0.5, 2),
+    start=st.floats(0.01, 0.4) | st.just(0.0),
+    shape=SHAPES,
+    seed=st.integers(0, 99),
+)
+def test_relu_with_settings(put: Any, slope: float, most: Any, start: float, shape: Any, seed: int) -> None:
+    def formula(x: np.ndarray, negative_slope: float, max_value: Any, threshold: float) -> np.ndarray:
+        top = np.inf if max_value is None else max_value
+        return np.where(x >= top, top, np.where(x > threshold, x, negative_slope * (x - threshold)))
+
+    x = away_from_zero(seed, shape)
+    for kink in (start, most or 9):
+        x = np.where(np.abs(x - kink) < 0.01, x + 0.05, x)
+    settings = {"negative_slope": slope, "max_value": most, "threshold": start}
+    check_op(ops.relu, [put(x)], settings, oracle=formula, seed=seed)
+
+
+@given(shape=SHAPES, shared=st.booleans(), seed=st.integers(0, 99))
+def test_prelu(put: Any, shape: Any, shared: bool, seed: int) -> None:
+    alpha = np.asarray(np.random.default_rng(seed).uniform(0.1, 1, shape[-1:] if shared else shape))
+    x = away_from_zero(seed, shape)
+    check_op(ops.prelu, [put(x), put(alpha)], oracle=lambda x, alpha: np.where(x > 0, x, alpha * x), seed=seed)
+
+
+def test_glu(put: Any, rng: np.random.Generator) -> None:
+    def formula(x: np.ndarray, axis: int) -> np.ndarray:
+        a, b = np.split(x, 2, axis)
+        return a / (1 + np.exp(-b))
+
+    x = rng.standard_normal((3, 4, 6))
+    for axis in (1, 2, -1, -2):
+        check_op(ops.glu, [put(x)], {"axis": axis}, oracle=formula)
+    with pytest.raises(ShapeError, match=r"axis 0 of an input of shape \(3, 4, 6\) cannot be halved"):
+        ops.glu(put(x), axis=0)
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_nothing_overflows_aloud(put: Any, precision: str) -> None:
+    """Where Keras gives inf or NaN so does gpudl, without a warning; forward and back."""
+    x = np.array([-np.inf, -1e30, -1e4, 0, 1e4, 1e30, np.inf, np.nan]).astype(precision)
+    for op in (*FORMULAS, *KINKED, ops.softmax, ops.log_softmax):
+        y = op(Tensor(put(x), requires_grad=True))
+        assert y.dtype == precision and np.isnan(y.numpy()[-1]), op.__name__
+        y.backward(put(np.ones_like(x)))
+
+
+def test_settings_by_position(put: Any, rng: np.random.Generator) -> None:
+    x = put(rng.standard_normal((3, 4)))
+    check_close("softmax", ops.softmax(x, 0), ops.softmax(x, axis=0), 0.0)
+    check_close("elu", ops.elu(x, 0.5), ops.elu(x, alpha=0.5), 0.0)
+    check_close("relu", ops.relu(x, 0.5, 1.0), ops.relu(x, negative_slope=0.5, max_value=1.0), 0.0)
+    with pytest.raises(TypeError, match=r"softmax\(\) got 'axis' by position and by name"):
+        ops.softmax(x, 0, axis=0)
+    with pytest.raises(TypeError, match="takes 1 settings after its arrays, but 2 were given"):
+        ops.softmax(x, 0, 1)
 
 
 @st.composite

@@ -175,9 +175,9 @@ def test_reshaping(put: Any, data: st.DataObject, shape: Any, seed: int) -> None
     ],
     ids=repr,
 )  # fmt: skip
-def test_take(put: Any, rng: np.random.Generator, index: Any) -> None:
+def test_get_item(put: Any, rng: np.random.Generator, index: Any) -> None:
     """Elements taken twice add up in the gradient."""
-    check_op(lambda x: ops.take(x, index), [put(rng.standard_normal((3, 4)))], oracle=lambda x: x[index])
+    check_op(lambda x: ops.get_item(x, index), [put(rng.standard_normal((3, 4)))], oracle=lambda x: x[index])
 
 
 @pytest.mark.parity

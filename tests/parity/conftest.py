@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,38 @@ import pytest
 from gpudl import layers
 from gpudl.autograd import Tensor
 from gpudl.testing import check_close
+
+SCORES = pytest.StashKey[dict[tuple[str, str], list[int]]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--scoreboard", action="store_true", help="print how many cases equal Keras")
+
+
+@pytest.fixture(scope="session")
+def score(pytestconfig: pytest.Config) -> Callable[[str, str], AbstractContextManager[None]]:
+    """Count one comparison: `with score("layer", "Dense"): ...`. It was tried; it was equal if nothing was raised."""
+    scores = pytestconfig.stash.setdefault(SCORES, {})
+
+    @contextmanager
+    def case(kind: str, name: str) -> Iterator[None]:
+        counts = scores.setdefault((kind, name), [0, 0])
+        counts[0] += 1
+        yield
+        counts[1] += 1
+
+    return case
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    if not config.getoption("--scoreboard"):
+        return
+    scores = config.stash.get(SCORES, {})
+    terminalreporter.write_line(f"\n{'kind':<12} {'name':<34} {'tried':>7} {'equal':>7}")
+    for (kind, name), (tried, equal) in sorted(scores.items()):
+        terminalreporter.write_line(f"{kind:<12} {name:<34} {tried:>7} {equal:>7}{'' if tried == equal else '  <--'}")
+    tried, equal = (sum(counts[i] for counts in scores.values()) for i in (0, 1))
+    terminalreporter.write_line(f"{'all':<12} {f'{len(scores)} things':<34} {tried:>7} {equal:>7}")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -26,10 +60,14 @@ def _one_thread(torch: Any) -> None:
 
 
 @pytest.fixture(scope="session")
-def same_layer(keras: Any, torch: Any) -> Callable[..., None]:
+def same_layer(keras: Any, torch: Any, score: Callable[..., AbstractContextManager[None]]) -> Callable[..., None]:
     """Make one layer in both, with the same weights; compare names of weights, outputs, gradients and state."""
 
     def compare(name: str, settings: dict[str, Any], shape: Sequence[int], seed: int, training: Sequence[bool]) -> None:
+        with score("layer", name):
+            both(name, settings, shape, seed, training)
+
+    def both(name: str, settings: dict[str, Any], shape: Sequence[int], seed: int, training: Sequence[bool]) -> None:
         rng = np.random.default_rng(seed)
         ours = getattr(layers, name)(**settings)
         theirs = getattr(keras.layers, name)(**settings)
@@ -41,15 +79,16 @@ def same_layer(keras: Any, torch: Any) -> Callable[..., None]:
         told = ours.compute_output_shape((None, *shape[1:]))
         assert told == tuple(theirs.compute_output_shape((None, *shape[1:])))
         weights = [rng.uniform(0.2, 1.2, w.shape).astype(np.float32) for w in ours.weights]
-        if name in ("Dense", "Conv2D"):
+        if any("kernel" in w.name for w in ours.weights):
             weights = [w * rng.choice([-1, 1], w.shape).astype(np.float32) for w in weights]
+        takes_training = "training" in inspect.signature(theirs.call).parameters
         for phase in training:
             ours.set_weights(weights)
             theirs.set_weights(weights)
             x_ours = Tensor(x.copy(), requires_grad=True)
             x_theirs = torch.tensor(x, requires_grad=True)
             y = ours(x_ours, training=phase)
-            arguments = {"training": phase} if name in ("BatchNormalization", "Dropout") else {}
+            arguments = {"training": phase} if takes_training else {}
             y_theirs = theirs(x_theirs, **arguments)
             what = f"{name}(training={phase})"
             assert y.dtype == np.float32

@@ -57,6 +57,19 @@ def test_drawn_values_have_keras_distribution(
         assert np.abs(ours - ours.mean()).max() == pytest.approx(reach, rel=0.01)
 
 
+def test_orthogonal_has_keras_distribution(keras: Any) -> None:
+    """The first entry of 400 matrices in each, by the distance of Kolmogorov and Smirnov, and the shapes refused."""
+    ours = np.sort([initializers.Orthogonal(seed=seed)((4, 3))[0, 0] for seed in range(400)])
+    theirs = np.sort([keras.initializers.Orthogonal(seed=seed)((4, 3))[0, 0].item() for seed in range(400)])
+    both = np.concatenate([ours, theirs])
+    distance = np.abs(np.searchsorted(ours, both, "right") - np.searchsorted(theirs, both, "right")).max() / 400
+    assert distance < 1.7 * np.sqrt(2 / 400)
+    for name, shape in (("Orthogonal", (3,)), ("Identity", (3,)), ("Identity", (2, 3, 4))):
+        for library in (initializers, keras.initializers):
+            with pytest.raises(ValueError, match=r"dimension|axes|matri"):
+                getattr(library, name)()(shape)
+
+
 @given(shape=st.lists(st.integers(1, 50), max_size=4).map(tuple))
 @settings(max_examples=200)
 def test_fans(keras: Any, shape: tuple[int, ...]) -> None:
@@ -66,7 +79,16 @@ def test_fans(keras: Any, shape: tuple[int, ...]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "arguments"), [("Zeros", {}), ("Ones", {}), ("Constant", {}), ("Constant", {"value": -2.5})]
+    ("name", "arguments"),
+    [
+        ("Zeros", {}),
+        ("Ones", {}),
+        ("Constant", {}),
+        ("Constant", {"value": -2.5}),
+        ("Identity", {}),
+        ("Identity", {"gain": -1.5}),
+        ("IdentityInitializer", {"gain": 2}),
+    ],
 )
 def test_constant_values(keras: Any, name: str, arguments: dict[str, Any]) -> None:
     ours, theirs = getattr(initializers, name)(**arguments), getattr(keras.initializers, name)(**arguments)
@@ -84,7 +106,7 @@ def test_arguments_that_keras_refuses_are_refused(keras: Any, arguments: dict[st
         initializers.VarianceScaling(**arguments)
 
 
-@pytest.mark.parametrize("name", sorted({name for name, _ in DRAWN} | {"Constant"}))
+@pytest.mark.parametrize("name", sorted({name for name, _ in DRAWN} | {"Constant", "Identity", "Orthogonal"}))
 def test_constructors_take_keras_arguments(keras: Any, name: str) -> None:
     ours = list(inspect.signature(getattr(initializers, name).__init__).parameters.values())[1:]
     theirs = list(inspect.signature(getattr(keras.initializers, name).__init__).parameters.values())[1:]

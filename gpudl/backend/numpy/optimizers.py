@@ -3,23 +3,79 @@
 Memory plan. Adam reads and writes four arrays in ten NumPy passes. Over the whole buffer each pass would go to
 main memory; over blocks of 65,536 numbers they run in cache, with a scratch block for what lies between. Smaller
 blocks would fit a smaller cache, but then the threads mostly wait for each other's interpreter lock (measured).
+
+In every step w, g, m, v stand for blocks of the weights, gradients and slots, and a for the scratch block.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from gpudl.backend.numpy.workers import SMALL, Piece, Work, blocks, run
+from gpudl.backend.numpy.workers import SMALL, Piece, blocks, run, single_threaded_blas
 
 BLOCK = 1 << 16
 THREADS_FROM = 1 << 20
 """Weights from which threads gain: below, ten short passes per block leave them waiting for the lock."""
 
 
-def _run(work: Work, size: int) -> None:
-    run(work, blocks(size, BLOCK), size * SMALL // THREADS_FROM)
+def _each_block(step: Callable[..., None], *arrays: np.ndarray | None) -> None:
+    """Call step(scratch, *blocks of the arrays) for every block. Where an array is None, so is its block."""
+    first = arrays[0]
+    assert first is not None
+
+    def work(pieces: Iterator[Piece]) -> None:
+        scratch = np.empty(min(BLOCK, first.size), first.dtype)
+        for start, stop in pieces:
+            step(scratch[: stop - start], *(None if array is None else array[start:stop] for array in arrays))
+
+    run(work, blocks(first.size, BLOCK), first.size * SMALL // THREADS_FROM)
+
+
+# What all optimizers share
+
+
+def scale(x: np.ndarray, factor: float) -> None:
+    """x *= factor."""
+
+    def step(a: np.ndarray, x: np.ndarray) -> None:
+        x *= factor
+
+    _each_block(step, x)
+
+
+def mix(x: np.ndarray, keep: float, y: np.ndarray, share: float) -> None:
+    """x = keep * x + share * y."""
+
+    def step(a: np.ndarray, x: np.ndarray, y: np.ndarray) -> None:
+        np.multiply(y, share, out=a)
+        if keep != 1:
+            x *= keep
+        x += a
+
+    _each_block(step, x, y)
+
+
+def clip_value(gradients: np.ndarray, limit: float) -> None:
+    """Bring every number to within -limit and limit."""
+
+    def step(a: np.ndarray, g: np.ndarray) -> None:
+        np.clip(g, -limit, limit, out=g)
+
+    _each_block(step, gradients)
+
+
+def clip_norm(gradients: np.ndarray, limit: float) -> None:
+    """Scale all the numbers so that their norm is no more than `limit`. A norm of infinity makes them NaN."""
+    with single_threaded_blas:  # a product's bits would depend on the number of threads
+        parts = [gradients[start:stop] for start, stop in blocks(gradients.size, BLOCK)]
+        norm = sum(float(np.dot(part, part)) for part in parts) ** 0.5
+    if not norm <= limit:
+        scale(gradients, limit / norm + (norm - norm))
+
+
+# One step of each optimizer
 
 
 def sgd(
@@ -32,25 +88,21 @@ def sgd(
 ) -> None:
     """One step of gradient descent with momentum. All arrays are flat and alike; `velocity` may be None."""
 
-    def work(pieces: Iterator[Piece]) -> None:
-        scratch = np.empty(min(BLOCK, weights.size), weights.dtype)
-        for start, stop in pieces:
-            w, g, step = weights[start:stop], gradients[start:stop], scratch[: stop - start]
-            np.multiply(g, rate, out=step)
-            if velocity is None:
-                w -= step
-                continue
-            v = velocity[start:stop]
-            v *= momentum
-            v -= step
-            if nesterov:
-                w -= step
-                np.multiply(v, momentum, out=step)
-                w += step
-            else:
-                w += v
+    def step(a: np.ndarray, w: np.ndarray, g: np.ndarray, v: np.ndarray | None) -> None:
+        np.multiply(g, rate, out=a)
+        if v is None:
+            w -= a
+            return
+        v *= momentum
+        v -= a
+        if nesterov:
+            w -= a
+            np.multiply(v, momentum, out=a)
+            w += a
+        else:
+            w += v
 
-    _run(work, weights.size)
+    _each_block(step, weights, gradients, velocity)
 
 
 def adam(
@@ -59,36 +111,100 @@ def adam(
     first: np.ndarray,
     second: np.ndarray,
     largest: np.ndarray | None,
-    step: float,
+    step_size: float,
     beta_1: float,
     beta_2: float,
     epsilon: float,
 ) -> None:
-    """One step of Adam: w -= step * m / (sqrt(v) + epsilon). `step` holds the bias corrections.
+    """One step of Adam: w -= step_size * m / (sqrt(v) + epsilon). `step_size` holds the bias corrections.
 
     `first` is m / (1 - beta_1) and `second` v / (1 - beta_2): sums instead of means, which saves two of twelve passes.
     """
     root = (1 - beta_2) ** 0.5
-    factor, shift = step * (1 - beta_1) / root, epsilon / root
+    factor, shift = step_size * (1 - beta_1) / root, epsilon / root
 
-    def work(pieces: Iterator[Piece]) -> None:
-        scratch = np.empty(min(BLOCK, weights.size), weights.dtype)
-        for start, stop in pieces:
-            g, m, v, a = gradients[start:stop], first[start:stop], second[start:stop], scratch[: stop - start]
-            m *= beta_1
-            m += g
-            v *= beta_2
-            np.multiply(g, g, out=a)
-            v += a
-            if largest is not None:
-                v = np.maximum(largest[start:stop], v, out=largest[start:stop])
-            np.sqrt(v, out=a)
-            a += shift
-            np.divide(m, a, out=a)
-            a *= factor
-            weights[start:stop] -= a
+    def step(a: np.ndarray, w: np.ndarray, g: np.ndarray, m: np.ndarray, v: np.ndarray, top: np.ndarray | None) -> None:
+        m *= beta_1
+        m += g
+        v *= beta_2
+        np.multiply(g, g, out=a)
+        v += a
+        if top is not None:
+            v = np.maximum(top, v, out=top)
+        np.sqrt(v, out=a)
+        a += shift
+        np.divide(m, a, out=a)
+        a *= factor
+        w -= a
 
-    _run(work, weights.size)
+    _each_block(step, weights, gradients, first, second, largest)
+
+
+def nadam(
+    weights: np.ndarray,
+    gradients: np.ndarray,
+    first: np.ndarray,
+    second: np.ndarray,
+    of_mean: float,
+    of_gradient: float,
+    beta_1: float,
+    beta_2: float,
+    correction: float,
+    epsilon: float,
+) -> None:
+    """One step of Nadam: w -= (of_mean * m + of_gradient * g) / (sqrt(v / correction) + epsilon)."""
+
+    def step(a: np.ndarray, w: np.ndarray, g: np.ndarray, m: np.ndarray, v: np.ndarray) -> None:
+        _mean(m, g, beta_1, a)
+        _mean_square(v, g, beta_2, a)
+        np.divide(v, correction, out=a)
+        np.sqrt(a, out=a)
+        a += epsilon
+        np.divide(of_mean * m + of_gradient * g, a, out=a)
+        w -= a
+
+    _each_block(step, weights, gradients, first, second)
+
+
+def adamax(
+    weights: np.ndarray,
+    gradients: np.ndarray,
+    first: np.ndarray,
+    largest: np.ndarray,
+    step_size: float,
+    beta_1: float,
+    beta_2: float,
+    epsilon: float,
+) -> None:
+    """One step of Adamax: w -= step_size * m / (u + epsilon). `step_size` holds the bias correction."""
+
+    def step(a: np.ndarray, w: np.ndarray, g: np.ndarray, m: np.ndarray, u: np.ndarray) -> None:
+        _mean(m, g, beta_1, a)
+        u *= beta_2
+        np.absolute(g, out=a)
+        np.maximum(u, a, out=u)
+        np.add(u, epsilon, out=a)
+        np.divide(m, a, out=a)
+        a *= step_size
+        w -= a
+
+    _each_block(step, weights, gradients, first, largest)
+
+
+def lion(
+    weights: np.ndarray, gradients: np.ndarray, moment: np.ndarray, rate: float, beta_1: float, beta_2: float
+) -> None:
+    """One step of Lion: w -= rate * sign(beta_1 m + (1 - beta_1) g), and m becomes its mean with the gradient."""
+
+    def step(a: np.ndarray, w: np.ndarray, g: np.ndarray, m: np.ndarray) -> None:
+        np.multiply(g, 1 - beta_1, out=a)
+        a += beta_1 * m
+        np.sign(a, out=a)
+        a *= rate
+        w -= a
+        _mean(m, g, beta_2, a)
+
+    _each_block(step, weights, gradients, moment)
 
 
 def rmsprop(
@@ -104,30 +220,76 @@ def rmsprop(
 ) -> None:
     """One step of RMSprop: w -= rate g / sqrt(velocity + epsilon). `moment` and `average` may be None."""
 
-    def work(pieces: Iterator[Piece]) -> None:
-        scratch = np.empty(min(BLOCK, weights.size), weights.dtype)
-        for start, stop in pieces:
-            w, g, v, a = weights[start:stop], gradients[start:stop], velocity[start:stop], scratch[: stop - start]
-            v *= rho
-            np.multiply(g, g, out=a)
-            a *= 1 - rho
-            v += a
-            if average is None:
-                np.add(v, epsilon, out=a)
-            else:
-                mean = average[start:stop]
-                mean *= rho
-                mean += (1 - rho) * g
-                np.subtract(v, mean * mean, out=a)
-                a += epsilon
-            np.sqrt(a, out=a)
-            np.divide(g, a, out=a)
-            a *= rate
-            if moment is not None:
-                m = moment[start:stop]
-                m *= momentum
-                m += a
-                a = m
-            w -= a
+    def step(
+        a: np.ndarray, w: np.ndarray, g: np.ndarray, v: np.ndarray, m: np.ndarray | None, mean: np.ndarray | None
+    ) -> None:
+        _mean_square(v, g, rho, a)
+        if mean is None:
+            np.add(v, epsilon, out=a)
+        else:
+            _mean(mean, g, rho, a)
+            np.subtract(v, mean * mean, out=a)
+            a += epsilon
+        np.sqrt(a, out=a)
+        np.divide(g, a, out=a)
+        a *= rate
+        if m is not None:
+            m *= momentum
+            m += a
+            a = m
+        w -= a
 
-    _run(work, weights.size)
+    _each_block(step, weights, gradients, velocity, moment, average)
+
+
+def adagrad(weights: np.ndarray, gradients: np.ndarray, accumulator: np.ndarray, rate: float, epsilon: float) -> None:
+    """One step of Adagrad: w -= rate g / sqrt(accumulator + epsilon)."""
+
+    def step(a: np.ndarray, w: np.ndarray, g: np.ndarray, v: np.ndarray) -> None:
+        np.multiply(g, g, out=a)
+        v += a
+        np.add(v, epsilon, out=a)
+        np.sqrt(a, out=a)
+        np.divide(g, a, out=a)
+        a *= rate
+        w -= a
+
+    _each_block(step, weights, gradients, accumulator)
+
+
+def adadelta(
+    weights: np.ndarray,
+    gradients: np.ndarray,
+    of_gradients: np.ndarray,
+    of_steps: np.ndarray,
+    rate: float,
+    rho: float,
+    epsilon: float,
+) -> None:
+    """One step of Adadelta: w -= rate d with d = g sqrt(of_steps + epsilon) / sqrt(of_gradients + epsilon)."""
+
+    def step(a: np.ndarray, w: np.ndarray, g: np.ndarray, v: np.ndarray, s: np.ndarray) -> None:
+        _mean_square(v, g, rho, a)
+        np.divide(s + epsilon, v + epsilon, out=a)
+        np.sqrt(a, out=a)
+        a *= g
+        _mean_square(s, a, rho)
+        a *= rate
+        w -= a
+
+    _each_block(step, weights, gradients, of_gradients, of_steps)
+
+
+def _mean(m: np.ndarray, x: np.ndarray, keep: float, a: np.ndarray) -> None:
+    """m = keep * m + (1 - keep) * x, by way of the scratch block."""
+    m *= keep
+    np.multiply(x, 1 - keep, out=a)
+    m += a
+
+
+def _mean_square(m: np.ndarray, x: np.ndarray, keep: float, a: np.ndarray | None = None) -> None:
+    """m = keep * m + (1 - keep) * x^2, by way of a scratch block."""
+    m *= keep
+    a = np.multiply(x, x, out=a)
+    a *= 1 - keep
+    m += a

@@ -1,0 +1,133 @@
+"""Depthwise convolution on NumPy: one multiply-add over whole images for each tap of the kernel.
+
+There is no matrix product to be had: every channel has a kernel of its own. So y += x[tap] * kernel[tap], on a padded
+block of images that stays in the cache. The kernel's numbers of a tap are laid out for a whole output row, (Q, C): then
+NumPy's innermost loop runs over Q*C numbers at a stride of 1, not over C.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from gpudl.backend.numpy.dense import add_to_rows
+from gpudl.backend.numpy.workers import Piece, blocks, run
+from gpudl.shapes import DepthwiseGeometry, WindowAxis
+
+BLOCK = 1 << 16
+"""Output elements of one block: 256 KiB of float32, so that y, a product and the padded input fit into L2."""
+
+Image = tuple[slice, slice, slice]
+
+
+def _pieces(conv: DepthwiseGeometry) -> list[Piece]:
+    return blocks(conv.batch, BLOCK // max(1, int(np.prod(conv.y_shape[1:]))))
+
+
+def _largest(pieces: list[Piece]) -> int:
+    return pieces[0][1] if pieces else 0
+
+
+def _size(conv: DepthwiseGeometry) -> int:
+    return int(np.prod(conv.y_shape)) * conv.rows.window * conv.columns.window // 4
+
+
+def _padded(images: int, conv: DepthwiseGeometry, dtype: np.dtype) -> np.ndarray:
+    """Zeros for a block of images with their padding, each channel as often as it has kernels."""
+
+    def length(axis: WindowAxis) -> int:
+        return max(axis.before + axis.size + axis.after, axis.span + (axis.out - 1) * axis.stride)
+
+    return np.zeros((images, length(conv.rows), length(conv.columns), conv.channels * conv.multiplier), dtype)
+
+
+def _inside(conv: DepthwiseGeometry) -> Image:
+    rows, columns = conv.rows, conv.columns
+    return (
+        slice(None),
+        slice(rows.before, rows.before + rows.size),
+        slice(columns.before, columns.before + columns.size),
+    )
+
+
+def _taps(conv: DepthwiseGeometry) -> list[Image]:
+    """For each tap in row-major order, what it reads of the padded images."""
+
+    def reads(axis: WindowAxis, tap: int) -> slice:
+        start = tap * axis.dilation
+        return slice(start, start + (axis.out - 1) * axis.stride + 1, axis.stride)
+
+    return [
+        (slice(None), reads(conv.rows, r), reads(conv.columns, s))
+        for r in range(conv.rows.window)
+        for s in range(conv.columns.window)
+    ]
+
+
+def _rows_of(kernel: np.ndarray, conv: DepthwiseGeometry) -> np.ndarray:
+    """The kernel's numbers of each tap for a whole output row: (R * S, Q, C * multiplier)."""
+    taps = kernel.reshape(-1, 1, conv.channels * conv.multiplier)
+    return np.repeat(taps, conv.columns.out, axis=1)
+
+
+def forward(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None, conv: DepthwiseGeometry) -> np.ndarray:
+    """x (N, H, W, C), kernel (R, S, C, multiplier), bias (C * multiplier,) or None -> y (N, P, Q, C * multiplier)."""
+    pieces, taps, weights, inside = _pieces(conv), _taps(conv), _rows_of(kernel, conv), _inside(conv)
+    y = np.empty(conv.y_shape, x.dtype)
+
+    def work(share: Iterator[Piece]) -> None:
+        padded = _padded(_largest(pieces), conv, x.dtype)
+        product = np.empty((_largest(pieces), *conv.y_shape[1:]), x.dtype)
+        for start, stop in share:
+            block, source, part = y[start:stop], padded[: stop - start], product[: stop - start]
+            source[inside] = x[start:stop].repeat(conv.multiplier, axis=3) if conv.multiplier > 1 else x[start:stop]
+            np.multiply(source[taps[0]], weights[0], out=block)
+            for tap, weight in zip(taps[1:], weights[1:], strict=True):
+                np.multiply(source[tap], weight, out=part)
+                block += part
+            if bias is not None:
+                add_to_rows(block.reshape(-1, conv.y_shape[3]), bias)
+
+    run(work, pieces, _size(conv))
+    return y
+
+
+def input_gradient(dy: np.ndarray, kernel: np.ndarray, conv: DepthwiseGeometry) -> np.ndarray:
+    """dy (N, P, Q, C * multiplier), kernel (R, S, C, multiplier) -> dx (N, H, W, C)."""
+    pieces, taps, weights, inside = _pieces(conv), _taps(conv), _rows_of(kernel, conv), _inside(conv)
+    dx = np.empty(conv.x_shape, dy.dtype)
+
+    def work(share: Iterator[Piece]) -> None:
+        padded = _padded(_largest(pieces), conv, dy.dtype)
+        product = np.empty((_largest(pieces), *conv.y_shape[1:]), dy.dtype)
+        for start, stop in share:
+            target, part = padded[: stop - start], product[: stop - start]
+            target.fill(0)
+            for tap, weight in zip(taps, weights, strict=True):
+                np.multiply(dy[start:stop], weight, out=part)
+                target[tap] += part
+            if conv.multiplier == 1:
+                dx[start:stop] = target[inside]
+            else:
+                target[inside].reshape(*dx[start:stop].shape, conv.multiplier).sum(axis=4, out=dx[start:stop])
+
+    run(work, pieces, _size(conv))
+    return dx
+
+
+def kernel_gradient(x: np.ndarray, dy: np.ndarray, conv: DepthwiseGeometry) -> np.ndarray:
+    """x (N, H, W, C), dy (N, P, Q, C * multiplier) -> dkernel (R, S, C, multiplier), summed in a fixed order."""
+    pieces, taps, inside = _pieces(conv), _taps(conv), _inside(conv)
+    sums = np.zeros((len(pieces), len(taps), conv.y_shape[3]), dy.dtype)
+
+    def work(share: Iterator[Piece]) -> None:
+        padded = _padded(_largest(pieces), conv, x.dtype)
+        for start, stop in share:
+            source, total = padded[: stop - start], sums[start // _largest(pieces)]
+            source[inside] = x[start:stop].repeat(conv.multiplier, axis=3) if conv.multiplier > 1 else x[start:stop]
+            for k, tap in enumerate(taps):
+                np.einsum("npqc,npqc->c", source[tap], dy[start:stop], out=total[k])
+
+    run(work, pieces, _size(conv))
+    return sums.sum(axis=0).reshape(conv.kernel_shape)
