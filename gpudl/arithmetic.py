@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from gpudl.backend import Array, Shape, array_module
+from gpudl.errors import UsageError
 
 Gradient: TypeAlias = Callable[[Array], Array]
 
@@ -24,24 +25,42 @@ def unbroadcast(dy: Array, like: Array) -> Array:
     return dy.sum(axis=stretched, keepdims=True) if stretched else dy
 
 
+def agreeing(a: Array, b: Array) -> tuple[Array, Array]:
+    """Let integers that meet floating point take its type, as in Keras; NumPy would make float64 of both."""
+    kind_a, kind_b = getattr(a, "dtype", None), getattr(b, "dtype", None)
+    if kind_a is kind_b or kind_a is None or kind_b is None:
+        return a, b
+    if kind_a.kind == "f" and kind_b.kind in "iub":
+        return a, b.astype(kind_a)
+    if kind_b.kind == "f" and kind_a.kind in "iub":
+        return a.astype(kind_b), b
+    return a, b
+
+
 def add(a: Array, b: Array) -> tuple[Array, tuple[Gradient, Gradient]]:
     """Add elementwise: a + b, broadcast."""
+    a, b = agreeing(a, b)
     return a + b, (lambda dy: unbroadcast(dy, a), lambda dy: unbroadcast(dy, b))
 
 
 def subtract(a: Array, b: Array) -> tuple[Array, tuple[Gradient, Gradient]]:
     """Subtract elementwise: a - b, broadcast."""
+    a, b = agreeing(a, b)
     return a - b, (lambda dy: unbroadcast(dy, a), lambda dy: unbroadcast(-dy, b))
 
 
 def multiply(a: Array, b: Array) -> tuple[Array, tuple[Gradient, Gradient]]:
     """Multiply elementwise: a * b, broadcast."""
+    a, b = agreeing(a, b)
     return a * b, (lambda dy: unbroadcast(dy * b, a), lambda dy: unbroadcast(dy * a, b))
 
 
 def divide(a: Array, b: Array) -> tuple[Array, tuple[Gradient, Gradient]]:
     """Divide elementwise: a / b, broadcast."""
+    a, b = agreeing(a, b)
     y = a / b
+    if y.dtype == "float64" and not any(x.dtype.kind == "f" for x in (a, b) if hasattr(x, "dtype")):
+        y = y.astype("float32")  # of integers
     return y, (lambda dy: unbroadcast(dy / b, a), lambda dy: unbroadcast(-dy * y / b, b))
 
 
@@ -59,6 +78,7 @@ def negative(x: Array) -> tuple[Array, Gradient]:
 def power(a: Array, b: Array) -> tuple[Array, tuple[Gradient, Gradient]]:
     """Raise elementwise: a ** b, broadcast. The gradient for b at a = 0 is 0, the limit from above for b > 0."""
     xp = array_module(a, b)
+    a, b = agreeing(a, b)
     y = a**b
 
     def exponent_gradient(dy: Array) -> Array:
@@ -70,6 +90,7 @@ def power(a: Array, b: Array) -> tuple[Array, tuple[Gradient, Gradient]]:
 
 def matmul(a: Array, b: Array) -> tuple[Array, tuple[Gradient, Gradient]]:
     """Multiply matrices: a @ b, with NumPy's rules for vectors and stacked matrices."""
+    a, b = agreeing(a, b)
 
     def gradient_a(dy: Array) -> Array:
         if a.ndim == 1 and b.ndim == 1:
@@ -114,9 +135,16 @@ def reshape(x: Array, *, shape: Shape) -> tuple[Array, Gradient]:
 
 def transpose(x: Array, *, axes: Shape | None = None) -> tuple[Array, Gradient]:
     """Reorder the axes; without `axes`, reverse them."""
-    order = tuple(range(x.ndim))[::-1] if axes is None else tuple(axis % x.ndim for axis in axes)
+    order = tuple(range(x.ndim))[::-1] if axes is None else tuple(axis_of(axis, x.ndim) for axis in axes)
     back = tuple(order.index(i) for i in range(x.ndim))
     return x.transpose(order), lambda dy: dy.transpose(back)
+
+
+def axis_of(axis: int, axes: int) -> int:
+    """Count an axis from the front. Raises: UsageError where there is no such axis."""
+    if not -axes <= axis < axes:
+        raise UsageError(f"axis={axis} is not an axis of an array of {axes} axes")
+    return axis % axes
 
 
 def axes_of(axis: int | Sequence[int] | None) -> int | Shape | None:

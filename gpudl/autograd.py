@@ -177,6 +177,14 @@ class Tensor:
     def __iter__(self) -> Iterator[Tensor]:
         return (self[i] for i in range(len(self.data)))
 
+    def __eq__(self, other: Any) -> Any:
+        return False if other is None else self.data == _plain(other)
+
+    def __ne__(self, other: Any) -> Any:
+        return True if other is None else self.data != _plain(other)
+
+    __hash__ = object.__hash__
+
     def __lt__(self, other: Any) -> Array:
         return self.data < _plain(other)
 

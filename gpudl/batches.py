@@ -5,7 +5,9 @@ from __future__ import annotations
 import itertools
 import math
 import types
+import warnings
 from collections.abc import Callable, Iterator, Mapping
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -266,11 +268,15 @@ def batches_of(
 ) -> Batches | Stream:
     """Return the batches of arrays, or of something that yields batches; there y and weight come with x.
 
-    Raises: UsageError where y, weight or batch_size are given beside such data.
+    Raises: UsageError where y or weight are given beside such data.
     """
     if not is_stream(x):
         return Batches(x, y, weight, batch_size, shuffle)
-    for name, given in (("y", y), ("sample_weight", weight), ("batch_size", batch_size)):
+    if batch_size is not None:
+        warnings.warn(
+            f"batch_size={batch_size} changes nothing: a {type(x).__name__} yields batches of its own", stacklevel=3
+        )
+    for name, given in (("y", y), ("sample_weight", weight)):
         if given is not None:
             raise UsageError(
                 f"{name} cannot be given beside a {type(x).__name__}: it yields (x, y) or (x, y, sample_weight), "
@@ -284,8 +290,10 @@ def split_off(samples: int, fraction: float) -> int:
 
     Raises: UsageError where either part would be empty.
     """
-    if not 0 < fraction < 1:
-        raise UsageError(f"validation_split={fraction} must lie between 0 and 1")
+    if not isinstance(fraction, (int, float, Real)) or not 0 < fraction < 1:
+        raise UsageError(f"validation_split={fraction!r} must be a number between 0 and 1")
+    if samples < 2:
+        raise UsageError(f"validation_split={fraction} needs at least 2 samples, but there is {samples}")
     begin = math.floor(samples * (1 - fraction))
     if begin == 0 or begin == samples:
         part = "training" if begin == 0 else "validation"

@@ -38,3 +38,26 @@ def set_image_data_format(data_format: str) -> None:
             f'set_image_data_format({data_format!r}): the order is fixed to "channels_last"; give single layers '
             'data_format="channels_first"'
         )
+
+
+_PRECISIONS = ("highest", "high", "medium")
+_float32_precision = "high"
+
+
+def float32_precision() -> str:
+    """Return how the GPU multiplies float32 numbers: see `set_float32_precision`."""
+    return _float32_precision
+
+
+def set_float32_precision(value: str) -> None:
+    """Choose how the GPU multiplies float32 numbers in convolutions. The CPU always does so in float32.
+
+    "highest" is float32 throughout. "high", the default, makes each product of three on the tensor cores, of TF32
+    numbers, to float32's accuracy. "medium" makes it of one: faster, with 10 bits of mantissa in the factors.
+
+    Raises: UsageError for another word.
+    """
+    global _float32_precision
+    if value not in _PRECISIONS:
+        raise UsageError(f"set_float32_precision({value!r}): use {', '.join(map(repr, _PRECISIONS))}")
+    _float32_precision = value

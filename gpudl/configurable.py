@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from functools import cache
+from numbers import Integral
 from typing import Any, Self, get_args, get_type_hints, is_typeddict
 
 from gpudl import registry
@@ -21,12 +22,15 @@ class Configurable:
     """
 
     kind: str
+    also_takes: tuple[str, ...] = ()
+    """Arguments that older programs give, and that are taken without being told of."""
     _arguments: tuple[tuple[Any, ...], dict[str, Any]]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         for name in kwargs:
             if name not in _parameters(cls):
                 _check_argument(cls, name)
+        _check_common(cls, kwargs.get("name"), kwargs.get("seed"))
         self = super().__new__(cls)
         self._arguments = (args, kwargs)
         return self
@@ -57,6 +61,15 @@ class Configurable:
         return cls(**config)
 
 
+def _check_common(cls: type, name: Any, seed: Any) -> None:
+    """Raise UsageError where a name or a seed, which mean the same wherever there is one, is of a wrong type."""
+    if name is not None and not isinstance(name, str):
+        raise UsageError(f"{cls.__name__}(name={name!r}): name must be a string")
+    whole = isinstance(seed, Integral) and not isinstance(seed, bool)
+    if seed is not None and not whole and not hasattr(seed, "next"):
+        raise UsageError(f"{cls.__name__}(seed={seed!r}): seed must be an integer or a SeedGenerator")
+
+
 @cache
 def _parameters(cls: type) -> dict[str, inspect.Parameter]:
     """Return the parameters of a constructor, without self."""
@@ -80,7 +93,7 @@ def _settings(cls: type) -> frozenset[str] | None:
 def _check_argument(cls: type, name: str) -> None:
     """Raise ArgumentError, with the nearest name, where a constructor has no argument of this name."""
     settings = _settings(cls)
-    if settings is None or name in settings:
+    if settings is None or name in settings or name in getattr(cls, "also_takes", ()):
         return
     own = [n for n, p in _parameters(cls).items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     known = [*own, *sorted(settings)]

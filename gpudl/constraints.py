@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from gpudl import registry
+from gpudl.autograd import Tensor
 from gpudl.backend import Array, array_module
 from gpudl.configurable import Configurable
 from gpudl.errors import UsageError
@@ -17,10 +19,25 @@ Axis: TypeAlias = int | tuple[int, ...] | None
 """Over which axes a norm is taken; None for all."""
 
 
+def _on_arrays(call: Callable[..., Array]) -> Callable[..., Array]:
+    """Let a constraint be called on a weight as well as on its array."""
+
+    @functools.wraps(call)
+    def on_arrays(self: Constraint, w: Any) -> Array:
+        return call(self, w.data if isinstance(w, Tensor) else w)
+
+    return on_arrays
+
+
 class Constraint(Configurable):
     """Base of constraints: `constraint(w)` returns the nearest array that is allowed, of the same shape."""
 
     kind = "constraints"
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "__call__" in vars(cls):
+            cls.__call__ = _on_arrays(cls.__call__)
 
     def __call__(self, w: Array) -> Array:
         """Return the weight's values as they may be."""

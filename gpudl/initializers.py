@@ -242,8 +242,13 @@ zeros = Zeros
 
 
 def get(initializer: str | dict | Initializer) -> Initializer:
-    """Return an initializer by name or settings. Raises: UnknownNameError."""
-    return registry.resolve("initializers", initializer)
+    """Return an initializer by name or settings; a function of the shape is one, too. Raises: UnknownNameError."""
+    found = None if initializer is None else registry.resolve("initializers", initializer)
+    if found is not None and not callable(found):
+        raise UsageError(
+            f'initializer={initializer!r} is no initializer; give a name as "zeros", or one as Constant(0.5)'
+        )
+    return found  # pyright: ignore[reportReturnType]  None where a layer's own default is to be taken
 
 
 def serialize(initializer: Initializer) -> dict[str, Any]:

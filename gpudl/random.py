@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -35,6 +36,7 @@ class _Current:
     weights = 0
     step = 0
     draws = 0
+    own_draws: ClassVar[dict[int, int]] = {}
 
 
 def set_random_seed(seed: int) -> None:
@@ -42,6 +44,7 @@ def set_random_seed(seed: int) -> None:
     if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
         raise UsageError(f"seed={seed!r} is not an integer of at least 0")
     _Current.seed, _Current.weights, _Current.step, _Current.draws = seed, 0, 0, 0
+    _Current.own_draws.clear()
 
 
 def current_seed() -> int:
@@ -52,6 +55,7 @@ def current_seed() -> int:
 def begin_step(step: int) -> None:
     """Number the draws of layers from here on by this training step."""
     _Current.step, _Current.draws = step, 0
+    _Current.own_draws.clear()
 
 
 def weight_stream() -> np.random.Generator:
@@ -60,8 +64,17 @@ def weight_stream() -> np.random.Generator:
     return stream(_Current.seed, "weights", _Current.weights)
 
 
-def layer_key(seed: int | None = None) -> int:
-    """Return the key of the current step's next draw by a layer; from `seed`, where the layer has one of its own."""
+def layer_key(seed: int | SeedGenerator | None = None, layer: object = None) -> int:
+    """Return the key of the current step's next draw by a layer.
+
+    A `seed` of the layer's own takes the place of the seed in force. Its draws are then counted by themselves, so that
+    two layers with one seed draw the same: an image and its mask are turned alike.
+    """
+    if isinstance(seed, SeedGenerator):
+        return seed.next()
+    if seed is not None and layer is not None:
+        count = _Current.own_draws[id(layer)] = _Current.own_draws.get(id(layer), 0) + 1
+        return key(seed, f"layers/{_Current.step}", count)
     _Current.draws += 1
     return key(_Current.seed if seed is None else seed, f"layers/{_Current.step}", _Current.draws)
 
@@ -141,6 +154,25 @@ def shuffle(x: np.ndarray, axis: int = 0, seed: int | SeedGenerator | None = Non
     return _drawing(seed).permuted(x, axis=axis) if x.ndim == 1 else _drawing(seed).permutation(x, axis=axis)
 
 
-def layer_stream(seed: int | None = None) -> np.random.Generator:
+def categorical(
+    logits: np.ndarray, num_samples: int, dtype: str | None = "int32", seed: int | SeedGenerator | None = None
+) -> np.ndarray:
+    """Draw classes by their unnormalized log-probabilities. Shapes: (N, K) -> (N, num_samples)."""
+    scores = np.asarray(getattr(logits, "data", logits))[:, None, :]
+    noise = _drawing(seed).gumbel(size=(scores.shape[0], num_samples, scores.shape[2]))
+    return (scores + noise).argmax(axis=-1).astype(dtype or "int32")
+
+
+def dropout(
+    inputs: Any, rate: float, noise_shape: Sequence[int] | None = None, seed: int | SeedGenerator | None = None
+) -> Any:
+    """Set a share `rate` of the elements to 0 and scale the others by 1 / (1 - rate). A Tensor gives a Tensor."""
+    if not 0 <= rate <= 1:
+        raise UsageError(f"dropout(rate={rate!r}): rate must lie between 0 and 1")
+    kept = _drawing(seed).random(tuple(noise_shape or inputs.shape)) >= rate
+    return inputs * (kept / max(1 - rate, 1e-30)).astype(str(inputs.dtype))
+
+
+def layer_stream(seed: int | SeedGenerator | None = None, layer: object = None) -> np.random.Generator:
     """Return a generator of the current step's next draw by a layer, for what is drawn on the CPU."""
-    return np.random.Generator(np.random.Philox(key=layer_key(seed)))
+    return np.random.Generator(np.random.Philox(key=layer_key(seed, layer)))

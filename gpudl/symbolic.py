@@ -41,7 +41,6 @@ class SymbolicTensor:
     """A place in a graph: a shape whose first entry, the batch, is None; and the node it comes from."""
 
     __slots__ = ("dtype", "index", "name", "node", "shape")
-    __array_ufunc__ = None  # so that `ndarray + symbolic` asks the symbolic tensor
 
     node: Node
     index: int
@@ -75,7 +74,13 @@ class SymbolicTensor:
         )
 
     __array__ = __bool__ = __float__ = __int__ = __index__ = __len__ = __iter__ = numpy = item = _no_value
-    __lt__ = __le__ = __gt__ = __ge__ = _no_value
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **settings: Any) -> Any:
+        """`ndarray + symbolic` notes an op; what else NumPy would do needs values."""
+        op = _OPERATORS.get(ufunc.__name__)
+        if op is None or method != "__call__" or settings:
+            return self.__array_function__(ufunc, (), inputs, settings)
+        return op(*inputs)
 
     def __array_function__(self, function: Any, types: Any, arguments: Any, settings: Any) -> NoReturn:
         name = function.__name__
@@ -119,6 +124,32 @@ class SymbolicTensor:
     def __rmatmul__(self, other: Any) -> Any:
         return autograd.matmul(other, self)
 
+    def __mod__(self, other: Any) -> Any:
+        return _op("mod", self, other)
+
+    def __floordiv__(self, other: Any) -> Any:
+        return _op("floor_divide", self, other)
+
+    def __eq__(self, other: Any) -> Any:
+        return False if other is None else _op("equal", self, other)
+
+    def __ne__(self, other: Any) -> Any:
+        return True if other is None else _op("not_equal", self, other)
+
+    __hash__ = object.__hash__
+
+    def __lt__(self, other: Any) -> Any:
+        return _op("less", self, other)
+
+    def __le__(self, other: Any) -> Any:
+        return _op("less_equal", self, other)
+
+    def __gt__(self, other: Any) -> Any:
+        return _op("greater", self, other)
+
+    def __ge__(self, other: Any) -> Any:
+        return _op("greater_equal", self, other)
+
     def __neg__(self) -> Any:
         return autograd.negative(self)
 
@@ -142,6 +173,28 @@ class SymbolicTensor:
 
     def min(self, axis: int | Shape | None = None, keepdims: bool = False) -> Any:
         return autograd.min(self, axis=axis, keepdims=keepdims)
+
+
+def _op(name: str, *arrays: Any) -> Any:
+    """Note an op that `gpudl.ops` has; it is above this file, and has entered its ops by their names."""
+    return autograd.known_ops[name](*arrays)
+
+
+_OPERATORS: dict[str, Callable[..., Any]] = {
+    "add": autograd.add,
+    "subtract": autograd.subtract,
+    "multiply": autograd.multiply,
+    "divide": autograd.divide,
+    "power": autograd.power,
+    "matmul": autograd.matmul,
+    "less": lambda a, b: _op("less", a, b),
+    "less_equal": lambda a, b: _op("less_equal", a, b),
+    "greater": lambda a, b: _op("greater", a, b),
+    "greater_equal": lambda a, b: _op("greater_equal", a, b),
+    "equal": lambda a, b: _op("equal", a, b),
+    "not_equal": lambda a, b: _op("not_equal", a, b),
+}
+"""What NumPy calls the operators between an array and a symbolic tensor."""
 
 
 def is_symbolic(structure: Any) -> bool:

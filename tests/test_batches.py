@@ -72,7 +72,7 @@ def test_split_off_sets_the_last_samples_aside() -> None:
     assert [split_off(10, f) for f in (0.1, 0.25, 0.5, 0.85)] == [9, 7, 5, 1]
     for samples, fraction, about in (
         (10, 0.95, "leaves none for training; choose a fraction between 0.1 and 0.9"),
-        (1, 0.5, "leaves none for training"),
+        (1, 0.5, "needs at least 2 samples"),
         (10, 0.0, "between 0 and 1"),
         (10, 1.0, "between 0 and 1"),
         (10, float("nan"), "between 0 and 1"),

@@ -99,3 +99,12 @@ def test_seeds_are_integers_of_at_least_zero(seed: Any) -> None:
 
 
 FOREVER = (155375122206174474008940909413110588980, [477, 620, 525, 73])
+
+
+def test_dropout_and_categorical() -> None:
+    x = np.ones((100, 100), np.float32)
+    y = random.dropout(x, 0.25, seed=1)
+    assert set(np.unique(y)) == {np.float32(0), np.float32(4 / 3)} and abs((y == 0).mean() - 0.25) < 0.02
+    assert (random.dropout(x, 1.0) == 0).all()
+    drawn = random.categorical(np.log(np.array([[0.1, 0.9], [1.0, 1e-9]])), 2000, seed=1)
+    assert drawn.shape == (2, 2000) and abs(drawn[0].mean() - 0.9) < 0.03 and drawn[1].max() == 0

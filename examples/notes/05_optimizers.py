@@ -72,7 +72,7 @@ for colour, (name, optimizer) in zip(COLOURS, racers.items(), strict=True):
     curves.plot(losses, color=colour, label=name)
 ravine.plot(*best, "k*", ms=15, label="lowest point", zorder=5)
 ravine.legend(loc="lower right")
-label(ravine, "the ways, 60 steps each", "weight of ink", "weight of asymmetry")
+label(ravine, "the ways; x: after 60 steps", "weight of ink", "weight of asymmetry")
 curves.set(yscale="log")
 label(curves, "how far above the lowest loss", "step", "mean squared error")
 curves.legend(loc="lower left")

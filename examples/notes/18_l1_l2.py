@@ -49,8 +49,8 @@ for axes, colour, (name, (regularizer, optimizer)) in zip(panels, COLOURS, ways.
     losses = history[f"val_{crossentropy}"]
     w = model.get_weights()[0][x.any(0)].ravel()  # of the pixels that have ink in some digit
     zero = np.mean(np.abs(w) < 0.001)
-    axes.hist(w, bins=101, range=(-0.4, 0.4), color=colour)
-    axes.set(yscale="log", yticks=[1, 100], xlim=(-0.4, 0.4))
+    axes.hist(w, bins=101, range=(-0.8, 0.8), color=colour)
+    axes.set(yscale="log", yticks=[1, 100], xlim=(-0.8, 0.8))
     label(axes, f"{name}: {zero:.0%} below 0.001, spread {w.std():.2f}")
     curves.plot(losses, color=colour, label=f"{name}: {losses[-1]:.2f}")
     summary.append(f"{name}: zero {zero:.3f}, spread {w.std():.3f}, validation loss {losses[-1]:.3f}")
@@ -58,5 +58,5 @@ panels[-1].set(xlabel="weight of the first layer")
 label(curves, "loss on new digits", "epoch", "cross-entropy")
 curves.set(ylim=(0, 1))
 curves.legend(loc="upper right")
-save(figure, __file__, "L1 sets weights to zero, L2 and decay make all of them small")
+save(figure, __file__, "L1 sets weights to zero, L2 and decay make them smaller")
 print("; ".join(summary))

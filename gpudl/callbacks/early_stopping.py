@@ -32,6 +32,8 @@ class EarlyStopping(MonitorCallback):
         start_from_epoch: int = 0,
     ) -> None:
         super().__init__(monitor, mode, min_delta)
+        self._need_counts(patience=patience, start_from_epoch=start_from_epoch)
+        self._need_numbers(baseline=baseline)
         self.patience, self.verbose, self.baseline = patience, verbose, baseline
         self.restore_best_weights, self.start_from_epoch = restore_best_weights, start_from_epoch
         self._forget()

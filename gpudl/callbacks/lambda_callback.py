@@ -42,5 +42,7 @@ class LambdaCallback(Callback):
                     f"LambdaCallback({name}=...): there is no such moment"
                     f"{did_you_mean(name, MOMENTS) or '; there are ' + ', '.join(EVENTS)}"
                 )
+            if function is not None and not callable(function):
+                raise UsageError(f"LambdaCallback({name}={function!r}): expected a function")
             if function is not None:
                 setattr(self, name, function)

@@ -29,6 +29,11 @@ class LearningRateScheduler(DecidingCallback):
     def __init__(self, schedule: LearningRateSchedule | Callable[..., float], verbose: int = 0) -> None:
         super().__init__()
         self.schedule: Callable[..., Any] = registry.resolve("schedules", schedule)
+        if not callable(self.schedule):
+            raise UsageError(
+                f"LearningRateScheduler({schedule!r}): schedule must be a function of the epoch, as in "
+                "lambda epoch, rate: rate * 0.9"
+            )
         self.verbose = verbose
 
     def on_train_begin(self, logs: Logs | None = None) -> None:

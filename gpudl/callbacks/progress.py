@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from gpudl.callbacks.base import Callback, Logs
@@ -17,6 +18,12 @@ def written(name: str, value: Any) -> str:
         numbers = " ".join(f"{number:.2f}" for number in value.reshape(-1))
         return f"{name} [{numbers}]" if value.size <= 10 else f"{name} {value.shape}"
     return f"{name} {value:.4f}" if value == 0 or abs(value) >= 1e-3 else f"{name} {value:.2e}"
+
+
+def values_line(logs: Mapping[str, Any] | None) -> str:
+    """Write all values: those of the training data before those of the validation data, each with the loss first."""
+    order = sorted(logs or {}, key=lambda name: (name.startswith("val_"), name.removeprefix("val_") != "loss"))
+    return "  ".join(written(name, (logs or {})[name]) for name in order)
 
 
 def print_line(text: str) -> None:
@@ -74,14 +81,12 @@ class Progress(Callback):
         if now - self._shown < 0.1:
             return
         self._shown = now
-        values = "  ".join(written(name, value) for name, value in (logs or {}).items())
-        self._bar.update(self._task, completed=batch + 1, values=values)
+        self._bar.update(self._task, completed=batch + 1, values=values_line(logs))
         self._bar.refresh()
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         seconds = time.perf_counter() - self._began
-        values = "  ".join(written(name, value) for name, value in (logs or {}).items())
-        self._console.print(f"{self._label}  {values}  [dim]{seconds:.1f} s[/dim]")
+        self._console.print(f"{self._label}  {values_line(logs)}  [dim]{seconds:.1f} s[/dim]")
 
     def on_train_end(self, logs: Logs | None = None) -> None:
         self.close()

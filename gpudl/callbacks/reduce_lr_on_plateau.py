@@ -18,7 +18,7 @@ class ReduceLROnPlateau(MonitorCallback):
 
     Each epoch without improvement is a line of `decisions`, its epochs counted from 1.
 
-    Raises: UsageError for a factor of 1 or more, and where the optimizer has a schedule.
+    Raises: UsageError for a factor below 0 or of 1 or more, and where the optimizer has a schedule.
     """
 
     called = "reduce_lr_on_plateau"
@@ -36,8 +36,12 @@ class ReduceLROnPlateau(MonitorCallback):
         min_lr: float = 0.0,
     ) -> None:
         super().__init__(monitor, mode, min_delta)
+        self._need_counts(patience=patience, cooldown=cooldown)
+        self._need_numbers(factor=factor, min_lr=min_lr)
         if factor >= 1:
             raise UsageError(f"ReduceLROnPlateau(factor={factor}): the rate is to fall; give a factor below 1")
+        if not factor >= 0:
+            raise UsageError(f"ReduceLROnPlateau(factor={factor}): the rate would be negative; give a factor as 0.1")
         self.factor, self.patience, self.verbose = factor, patience, verbose
         self.cooldown, self.min_lr = cooldown, min_lr
         self.cooldown_counter = self.wait = 0

@@ -20,40 +20,61 @@ def add_to(app: typer.Typer) -> None:
 
 def evaluate(run_or_model: RunOrModel, plugin: Plugins = None) -> None:
     """Evaluate a trained network on the validation and test data of its run."""
+    from gpudl.callbacks.progress import values_line
     from gpudl.cli.plugins import load_files
     from gpudl.experiment.run import evaluate as run
 
     load_files(plugin)
     for part, values in run(run_or_model).items():
-        typer.echo(f"{part:<11}" + "  ".join(f"{name} {value:.4f}" for name, value in values.items()))
+        typer.echo(f"{part:<11}{values_line(values)}")
 
 
 def predict(
     run_or_model: RunOrModel,
-    file: Annotated[str, typer.Argument(metavar="FILE", help="Samples: a .npy file, or a .npz file with an array x.")],
-    out: Annotated[str | None, typer.Option(metavar="FILE.npy", help="Write the outputs there instead.")] = None,
+    file: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE",
+            help="Samples: a .npy file, or a .npz file with an array x, or one for each input of the network.",
+        ),
+    ],
+    out: Annotated[
+        str | None, typer.Option(metavar="FILE.npy", help="Write the outputs there instead; several as a .npz file.")
+    ] = None,
     plugin: Plugins = None,
 ) -> None:
     """Print what a trained network makes of samples: class and probability, or the outputs."""
-    import numpy as np
-
     from gpudl.cli.plugins import load_files
-    from gpudl.experiment.inputs import read_samples, write_outputs
+    from gpudl.experiment.inputs import read_inputs, write_outputs
     from gpudl.experiment.run import find_model
     from gpudl.models import load_model
 
     load_files(plugin)
     model = load_model(find_model(run_or_model))
-    outputs = model.predict(read_samples(file, model.sample_shape), batch_size=256)
+    outputs = model.predict(read_inputs(file, model), batch_size=256)
+    if isinstance(outputs, (list, tuple)):
+        outputs = dict(zip(model.output_names, outputs, strict=True))
     if out is not None:
         write_outputs(out, outputs)
-        typer.echo(f"saved      {out}  {outputs.shape}")
-        return
+        shapes = {name: y.shape for name, y in outputs.items()} if isinstance(outputs, dict) else outputs.shape
+        typer.echo(f"saved      {out}  {shapes}")
+    elif isinstance(outputs, dict):
+        for name, values in outputs.items():
+            typer.echo(f"output {name}")
+            _print_table(values, None)
+    else:
+        _print_table(outputs, model.class_names)
+
+
+def _print_table(outputs: Any, class_names: tuple[str, ...] | None) -> None:
+    """Print class and probability of each sample where the outputs are probabilities, and else the outputs."""
+    import numpy as np
+
     if outputs.ndim == 2 and outputs.shape[1] > 1 and np.allclose(outputs.sum(axis=1), 1, atol=1e-3):
         typer.echo("sample\tclass\tprobability")
         for i, row in enumerate(outputs):
             chosen = int(row.argmax())
-            typer.echo(f"{i}\t{model.class_names[chosen] if model.class_names else chosen}\t{row.max():.4f}")
+            typer.echo(f"{i}\t{class_names[chosen] if class_names else chosen}\t{row.max():.4f}")
     else:
         typer.echo("sample\toutput")
         for i, row in enumerate(outputs.reshape(len(outputs), -1)):

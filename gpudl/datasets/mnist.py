@@ -44,8 +44,10 @@ class Mnist(Dataset):
         return SOURCE.status()
 
 
-def load_data() -> tuple[Part, Part]:
+def load_data(path: str | None = None) -> tuple[Part, Part]:
     """Return `(x_train, y_train), (x_test, y_test)`, 60,000 and 10,000 digits.
+
+    `path`, where Keras keeps its copy, is not asked for: the files lie where the command line's data lie.
 
     Shapes: x (N, 28, 28) uint8; y (N,) uint8.
     Raises: DataError where a file is missing, damaged, or does not fit the others.

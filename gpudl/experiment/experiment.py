@@ -258,8 +258,12 @@ def _check_model(table: dict[str, Any], problems: Problems) -> dict[str, Any]:
 
 def _check_layer(layer: Any, path: Path, problems: Problems) -> Any:
     """Check a layer's table. `inputs` is the graph's, not the layer's."""
-    if not isinstance(layer, dict) or "inputs" not in layer:
+    if not isinstance(layer, dict) or not ("inputs" in layer or "shares" in layer):
         return check_block("layers", layer, path, problems)
+    if "shares" in layer:
+        for name in layer.keys() - {"shares", "inputs", "name"}:
+            problems.add((*path, name), 'beside "shares" there can be "name" and "inputs" alone')
+        return layer
     block = check_block("layers", {name: v for name, v in layer.items() if name != "inputs"}, path, problems)
     return {**block, "inputs": layer["inputs"]}
 
@@ -310,6 +314,7 @@ def _try_out(checked: Mapping[str, Any], problems: Problems) -> None:
     blocks: list[tuple[str, Any, Path]] = [
         ("layers", _without_inputs(layer), ("model", "layers", i))
         for i, layer in enumerate(checked.get("model", {}).get("layers", []))
+        if not (isinstance(layer, dict) and "shares" in layer)
     ]
     blocks.append(("optimizers", checked["optimizer"], ("optimizer",)))
     blocks.extend(("callbacks", callback, ("callbacks", i)) for i, callback in enumerate(checked["callbacks"]))

@@ -1,7 +1,8 @@
 """From the checked [[model.layers]] of an experiment to a compiled model.
 
 Layers follow one another, which makes a Sequential; as soon as one of them says `inputs = [...]`, or [model] says
-`outputs = [...]`, they are a graph: layers may be listed in any order, and share inputs.
+`outputs = [...]`, they are a graph: layers may be listed in any order, and share inputs. A table that says
+`shares = "name"` in the place of a type calls the layer of that name once more, with the same weights.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ SampleShape = Sequence[int] | Mapping[str, Sequence[int]]
 
 def is_graph(model: Mapping[str, Any]) -> bool:
     """Whether the layers of a [model] are more than a chain."""
-    return bool(model.get("outputs")) or any("inputs" in layer for layer in model["layers"] if isinstance(layer, dict))
+    tables = [layer for layer in model["layers"] if isinstance(layer, dict)]
+    return bool(model.get("outputs")) or any("inputs" in table or "shares" in table for table in tables)
 
 
 def check_wiring(layers: Sequence[Any], outputs: Any, problems: Problems) -> None:
@@ -39,6 +41,10 @@ def check_wiring(layers: Sequence[Any], outputs: Any, problems: Problems) -> Non
     if not any(_is_input(table) for table in tables):
         known.append(SAMPLES)
     for i, table in enumerate(tables):
+        if "shares" in table:
+            owners = [names[j] for j, other in enumerate(tables) if not ("shares" in other or _is_input(other))]
+            path = ("model", "layers", i, "shares")
+            _check_names([table["shares"]], [name for name in owners if isinstance(name, str)], path, problems)
         if "inputs" not in table:
             continue
         path: Path = ("model", "layers", i, "inputs")
@@ -108,14 +114,18 @@ def build_model(values: Mapping[str, Any], sample_shape: SampleShape | None, pro
     names = {table.get("name") for table in settings}
     for table in settings:
         if not table.get("name"):
-            kind = registry.snake_case(table["type"])
+            kind = table["shares"] if "shares" in table else registry.snake_case(table["type"])
             free = (name for count in itertools.count() if (name := f"{kind}_{count}" if count else kind) not in names)
             table["name"] = next(free)
             names.add(table["name"])
-    layers = [
-        build_block("layers", {k: copy.deepcopy(v) for k, v in table.items() if k != "inputs"}, _path(i), problems)
+    owners = {
+        table["name"]: build_block(
+            "layers", {k: copy.deepcopy(v) for k, v in table.items() if k != "inputs"}, _path(i), problems
+        )
         for i, table in enumerate(settings)
-    ]
+        if "shares" not in table
+    }
+    layers = [owners[table.get("shares", table["name"])] for table in settings]
     training = values["training"]
     loss = build_by_output("losses", training["loss"], ("training", "loss"), problems)
     optimizer = build_block("optimizers", values["optimizer"], ("optimizer",), problems)
@@ -124,8 +134,13 @@ def build_model(values: Mapping[str, Any], sample_shape: SampleShape | None, pro
         model = _graph(values, settings, layers, sample_shape, problems)
     else:
         model = _chain(values, layers, sample_shape, problems)
+    weights, metrics = training["loss_weights"], training["metrics"]
+    with problems.catching(("training", "loss")):
+        model.compile(optimizer, loss)
+    with problems.catching(("training", "loss_weights")):
+        model.compile(optimizer, loss, loss_weights=weights)
     with problems.catching(("training", "metrics")):
-        model.compile(optimizer, loss, loss_weights=training["loss_weights"], metrics=training["metrics"])
+        model.compile(optimizer, loss, loss_weights=weights, metrics=metrics)
     return model
 
 
@@ -202,16 +217,23 @@ def _graph(
             if all(source in made for source in sources):
                 with problems.catching(_path(i)):
                     given = [made[source] for source in sources]
-                    made[i] = made[layers[i].name] = layers[i](given[0] if len(given) == 1 else given)
+                    made[i] = made[settings[i]["name"]] = layers[i](given[0] if len(given) == 1 else given)
                 waiting.remove(i)
                 break
         else:
             raise AssertionError("check_wiring lets no layer wait for ever")
-    outputs = [made[name] for name in values["model"]["outputs"] or [layers[-1].name]]
+    outputs = [made[name] for name in values["model"]["outputs"] or [settings[-1]["name"]]]
     with problems.catching(("model",)):
-        return Model(
+        model = Model(
             inputs[0] if len(inputs) == 1 else inputs,
             outputs[0] if len(outputs) == 1 else outputs,
             name=values["model"]["name"],
         )
+        for i, layer in enumerate(layers):
+            if not any(layer is other for other in model.layers):
+                problems.add(
+                    _path(i), f"{layer} leads to no output: no other layer takes it; name it in inputs or in outputs"
+                )
+        problems.raise_any()
+        return model
     raise AssertionError("catching raises")

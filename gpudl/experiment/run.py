@@ -23,7 +23,7 @@ from gpudl import activations, random
 from gpudl.backend import resolve_device
 from gpudl.batches import samples_of, split_off
 from gpudl.callbacks import Callback, EarlyStopping, Logs, TerminateOnNaN
-from gpudl.callbacks.progress import written
+from gpudl.callbacks.progress import values_line
 from gpudl.datasets import Data
 from gpudl.errors import DataError, GpudlError, Interrupted, ModelFileError, TrainingError, UsageError
 from gpudl.experiment.experiment import Experiment, read
@@ -252,7 +252,7 @@ def _run(
     (folder.path / INTERRUPTED).unlink(missing_ok=True)
     for part in ("validation", "test"):
         if report[part]:
-            say(f"{part:<11}" + "  ".join(written(name, np.asarray(v)[()]) for name, v in report[part].items()))
+            say(f"{part:<11}" + values_line({name: np.asarray(v)[()] for name, v in report[part].items()}))
     return folder.path
 
 

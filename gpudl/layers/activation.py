@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any, Unpack
 
 from gpudl import activations, constraints, initializers, ops, regularizers
@@ -49,8 +50,13 @@ class ReLU(_Elementwise):
 class LeakyReLU(_Elementwise):
     """x where x > 0, else negative_slope * x. Shapes: output as input."""
 
+    also_takes = ("input_dim", "alpha")
+
     def __init__(self, negative_slope: float = 0.3, **settings: Unpack[LayerSettings]) -> None:
-        super().__init__(**settings)
+        """`alpha` is what older lessons call `negative_slope`."""
+        others: dict[str, Any] = dict(settings)
+        negative_slope = others.pop("alpha", negative_slope)
+        super().__init__(**others)
         _need_positive(self, "negative_slope", negative_slope)
         self.negative_slope = negative_slope
 
@@ -167,5 +173,5 @@ class ActivityRegularization(_Elementwise):
 
 def _need_positive(layer: Layer, name: str, value: float | None) -> None:
     """Raises: UsageError where a setting is below 0 or no number."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0:
+    if isinstance(value, bool) or not isinstance(value, Real) or not value >= 0:
         raise UsageError(f"{type(layer).__name__}({name}={value!r}): {name} must be a number of at least 0")

@@ -39,7 +39,7 @@ class Augmentation(ImageLayer):
         if not training:
             return x
         batch = x.shape[0] if len(x.shape) == 4 else 1
-        return self.transform(x, self.draw(random.layer_stream(self.seed), batch, height, width))
+        return self.transform(x, self.draw(random.layer_stream(self.seed, self), batch, height, width))
 
     def compute_output_shape(self, input_shape: OpenShape) -> OpenShape:
         self.size_of(input_shape)
@@ -222,7 +222,7 @@ class RandomCrop(SizedLayer):
         H, W = self.size_of(x.shape)
         if not training or self.height > H or self.width > W:
             return self.fit_into(x, self.height, self.width)
-        return self.transform(x, self.draw(random.layer_stream(self.seed), 1, H, W))
+        return self.transform(x, self.draw(random.layer_stream(self.seed, self), 1, H, W))
 
     def draw(self, rng: np.random.Generator, batch: int, height: int, width: int) -> np.ndarray:
         """Return (1, 2): the first row and the first column of the window."""

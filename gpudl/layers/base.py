@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import threading
 from collections.abc import Iterator
@@ -61,6 +62,7 @@ class Layer(Configurable):
     """
 
     kind = "layers"
+    also_takes = ("input_dim",)
     name: str
     built: bool
     dtype: str
@@ -106,18 +108,26 @@ class Layer(Configurable):
         activity_regularizer: str | Regularizer | None = None,
         **unknown: Any,
     ) -> None:
+        """`input_dim=8` is `input_shape=(8,)`, as older lessons have it."""
+        input_dim = unknown.pop("input_dim", None)
         if unknown:
             name_of_class, known = type(self).__name__, list(inspect.signature(type(self).__init__).parameters)[1:]
             wrong = next(iter(unknown))
             raise UsageError(
                 f"{name_of_class}({wrong}=...): {name_of_class} has no such argument{did_you_mean(wrong, known)}"
             )
-        dtype = dtype or "float32"
+        dtype = "float32" if dtype is None else dtype
+        if not isinstance(trainable, bool):
+            raise UsageError(f"{type(self).__name__}(trainable={trainable!r}): trainable must be True or False")
         if dtype not in ("float32", "float64"):
             raise UsageError(f'{type(self).__name__}(dtype={dtype!r}): dtype must be "float32" or "float64"')
         self.dtype = dtype
         if isinstance(input_shape, int):
             input_shape = (input_shape,)
+        if input_dim is not None:
+            if input_shape is not None:
+                raise UsageError(f"{type(self).__name__}: give input_shape or input_dim, not both")
+            input_shape = (input_dim,)
         self.first_shape = None if input_shape is None else tuple(input_shape)
         self.activity_regularizer = regularizers.get(activity_regularizer)
         self.trainable = trainable
@@ -125,6 +135,8 @@ class Layer(Configurable):
 
     def _name_itself(self, name: str | None) -> None:
         if name is not None:
+            if "/" in name:
+                raise UsageError(f'{type(self).__name__}(name={name!r}): "/" separates names of layers in files')
             self.name = name
         elif not self.name:
             self.name = fresh_name(type(self))
@@ -135,7 +147,16 @@ class Layer(Configurable):
         cls._takes_training = "training" in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
         cls._has_own_phase = "training" in parameters and parameters["training"].default is not inspect.Parameter.empty
         cls._takes_shapes = len(inspect.signature(cls.build).parameters) > 2
+        if "build" in vars(cls):
+            cls.build = _once_built(cls.build)
+        if cls.__base__ is Layer and "takes_one" not in vars(cls):
+            cls.takes_one = cls.__module__.startswith("gpudl.layers.")
+        cls.casts_integers = cls.__module__.startswith("gpudl.")
 
+    takes_one = False
+    """Whether the layer is called on one array, and no list of them; for a program's own layers nobody knows."""
+    casts_integers = True
+    """Whether integers become floating point before `call`; a program's own layers are given them as they are."""
     _takes_training = False
     _has_own_phase = False
     _takes_symbols = False
@@ -168,12 +189,17 @@ class Layer(Configurable):
 
     def _tried_output_shape(self, *input_shapes: Any) -> Any:
 
+        penalties = self._penalties
+
         def tried(length: int) -> Any:
             def sample(shape: OpenShape) -> np.ndarray:
                 return np.zeros((1, *(length if n is None else n for n in shape[1:])), self.dtype)
 
-            with no_grad(), np.errstate(all="ignore"), kept_state(self):
-                return self(*(mapped_shapes(sample, shape) for shape in input_shapes), training=False)
+            try:
+                with no_grad(), np.errstate(all="ignore"), kept_state(self):
+                    return self(*(mapped_shapes(sample, shape) for shape in input_shapes), training=False)
+            finally:
+                self._penalties = penalties
 
         first = tried(64)
         open_lengths: list[OpenShape] = []
@@ -247,6 +273,8 @@ class Layer(Configurable):
                         f"{self} was called on {x}, a layer; call it on what that layer returns, as in "
                         f"{type(self).__name__}(...)({type(x).__name__}(...)(x)), or put both into a Sequential"
                     )
+            if self.takes_one:
+                self._check_one(inputs)
             if is_symbolic((inputs, settings)):
                 return self._noted(inputs, settings if training is None else {**settings, "training": training})
         before = _phase.training
@@ -263,6 +291,8 @@ class Layer(Configurable):
             if self._takes_training and not (training is None and self._has_own_phase):
                 settings["training"] = bool(training)
             y = self.call(*inputs, **settings)
+            if y is None:
+                raise UsageError(f"{self}: its call returned None; end it with return and the output")
             if self.activity_regularizer is not None:
                 self._add_activity_penalty(y)
             return y
@@ -273,13 +303,31 @@ class Layer(Configurable):
             if outermost:
                 _phase.penalties = None
 
+    def _check_one(self, inputs: tuple[Any, ...]) -> None:
+        """Raises: UsageError where this layer, which takes one array, is called on none, on several, or on text."""
+        who = type(self).__name__
+        if not inputs:
+            raise UsageError(f"{self} was called on nothing; call it on an array or on what Input returns")
+        x = inputs[0]
+        several = isinstance(x, (list, tuple, dict)) and not _is_of_numbers(x)
+        if several and len(x) > 1:
+            raise UsageError(
+                f"{self} takes one input, but was called on {len(x)}; join them before, as in "
+                f"{who}(...)(Concatenate()([a, b])), or call the layer on each"
+            )
+        if x is None or isinstance(x, (str, type)) or several:
+            raise UsageError(f"{self} was called on {x!r}; call it on an array or on what Input returns")
+
     def _input(self, x: Any) -> Any:
         """Bring what a layer is called on to arrays of its own type, singly or in lists and dicts."""
         if isinstance(x, Tensor) or x is None:
             return x
         if isinstance(x, np.ndarray):
-            return x if x.dtype == self.dtype else x.astype(self.dtype)
-        if isinstance(x, (list, tuple)) and x and all(isinstance(item, (int, float)) for item in leaves(x)):
+            own = x.dtype == self.dtype or not (self.casts_integers or x.dtype.kind == "f")
+            if not own:
+                return x.astype(self.dtype)
+            return x if self.casts_integers else x.copy()  # a program's layer may change it in place
+        if _is_of_numbers(x):
             return np.asarray(x, self.dtype)
         if isinstance(x, (list, tuple, dict)):
             return mapped(self._input, x)
@@ -373,11 +421,18 @@ class Layer(Configurable):
 
     @property
     def trainable_weights(self) -> list[Parameter]:
-        return [weight for weight in self.weights if weight.trainable]
+        """The weights that training changes: none of a frozen layer's, whatever the layers in it say."""
+        if not self._trainable:
+            return []
+        found = [weight for weight in self._own_weights if weight.trainable]
+        for layer in self.sublayers():
+            found.extend(layer.trainable_weights)
+        return list({id(weight): weight for weight in found}.values())
 
     @property
     def non_trainable_weights(self) -> list[Parameter]:
-        return [weight for weight in self.weights if not weight.trainable]
+        trained = {id(weight) for weight in self.trainable_weights}
+        return [weight for weight in self.weights if id(weight) not in trained]
 
     @property
     def variables(self) -> list[Parameter]:
@@ -416,11 +471,18 @@ class Layer(Configurable):
         for weight, value in zip(weights, values, strict=True):
             if np.shape(value) != weight.shape:
                 raise UsageError(
-                    f'{self}: weight "{weight.name}" has shape {weight.shape}, '
+                    f'{self}: weight "{self._path(weight)}" has shape {weight.shape}, '
                     f"but the given array has shape {np.shape(value)}"
                 )
         for weight, value in zip(weights, values, strict=True):
             weight.assign(value)
+
+    def _path(self, weight: Parameter) -> str:
+        """A weight's name behind those of the layers in this one that it belongs to: `dense_1/kernel`."""
+        for layer in self.sublayers():
+            if any(weight is other for other in layer.weights):
+                return f"{layer.name}/{layer._path(weight)}"
+        return weight.name
 
     def count_params(self) -> int:
         """Return the number of weights, trainable or not. Raises: UsageError before the layer is built."""
@@ -453,8 +515,24 @@ class Layer(Configurable):
         return f"<{self}>"
 
 
+def _once_built(build: Any) -> Any:
+    """Let a call of `build` mark the layer as built, whoever calls it."""
+
+    @functools.wraps(build)
+    def call(self: Layer, *input_shapes: Any, **named: Any) -> Any:
+        result = build(self, *input_shapes, **named)
+        self.built = True
+        return result
+
+    return call
+
+
 _NO_ARRAYS = (SymbolicTensor, Layer)
 """What has a dtype, as arrays have, and is none."""
+
+
+def _is_of_numbers(x: Any) -> bool:
+    return isinstance(x, (list, tuple)) and bool(x) and all(isinstance(item, (int, float)) for item in leaves(x))
 
 
 def _open_shapes(x: Any) -> Any:

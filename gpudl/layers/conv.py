@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Any, Unpack
 
 from gpudl import constraints, initializers, ops, regularizers
@@ -23,11 +24,11 @@ class _Conv(Convolution):
     def _read_kernel(self, window: tuple[Any, ...], weight: tuple[Any, Any, Any]) -> None:
         filters, kernel_size, strides, padding, data_format, dilation_rate, groups = window
         self.filters = read_count(self, "filters", filters)
-        if not isinstance(groups, int) or groups < 1 or filters % groups:
+        if not isinstance(groups, Integral) or groups < 1 or filters % groups:
             raise UsageError(
                 f"{type(self).__name__}(filters={filters}, groups={groups!r}): groups must divide the filters"
             )
-        self.groups = groups
+        self.groups = int(groups)
         self.padding = read_padding(self, padding, *self.paddings)
         self._read_window(kernel_size, strides, data_format, dilation_rate)
         initializer, regularizer, constraint = weight

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from numbers import Integral
 from typing import Any
 
 from gpudl import activations, constraints, initializers, regularizers
@@ -30,9 +31,9 @@ def read_padding(layer: Layer, padding: str, *known: str) -> str:
 
 def read_count(layer: Layer, name: str, value: int) -> int:
     """Return a number of things. Raises: UsageError where it is not an integer of at least 1."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
         raise UsageError(f"{type(layer).__name__}({name}={value!r}): {name} must be an integer of at least 1")
-    return value
+    return int(value)
 
 
 class Convolution(Layer):
@@ -46,7 +47,7 @@ class Convolution(Layer):
         """Read how the window lies and moves; `either`: strides or dilation may be larger than 1, not both."""
         self.kernel_size = sizes(kernel_size, self.rank, f"{type(self).__name__}: kernel_size")
         self.strides = sizes(strides, self.rank, f"{type(self).__name__}: strides")
-        self.data_format = data_format or "channels_last"
+        self.data_format = "channels_last" if data_format is None else data_format
         check_format(self.data_format)
         self.dilation_rate = sizes(dilation_rate, self.rank, f"{type(self).__name__}: dilation_rate")
         if either and max(self.strides) > 1 and max(self.dilation_rate) > 1:

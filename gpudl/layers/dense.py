@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Any, Unpack
 
 from gpudl import activations, constraints, initializers, ops, regularizers
@@ -32,7 +33,7 @@ class Dense(Layer):
         **settings: Unpack[CommonSettings],
     ) -> None:
         super().__init__(activity_regularizer=activity_regularizer, **settings)
-        if not isinstance(units, int) or units < 1:
+        if not isinstance(units, Integral) or units < 1:
             raise UsageError(f"Dense(units={units!r}): units must be an integer of at least 1")
         self.units = units
         self.activation = activations.get(activation)

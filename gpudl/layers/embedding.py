@@ -21,6 +21,8 @@ class Embedding(Layer):
     Shapes: (N, ...) -> (N, ..., output_dim). Weights: embeddings (input_dim, output_dim).
     """
 
+    also_takes = ("input_length",)
+
     def __init__(
         self,
         input_dim: int,
@@ -32,7 +34,9 @@ class Embedding(Layer):
         weights: Any = None,
         **settings: Unpack[LayerSettings],
     ) -> None:
-        super().__init__(**settings)
+        others: dict[str, Any] = dict(settings)
+        others.pop("input_length", None)  # which older lessons give, and nothing needs
+        super().__init__(**others)
         self.input_dim = read_count(self, "input_dim", input_dim)
         self.output_dim = read_count(self, "output_dim", output_dim)
         if self.dtype == "float32" and input_dim > 1 << 24:
@@ -60,6 +64,8 @@ class Embedding(Layer):
         )
 
     def call(self, x: Any) -> Any:
+        if isinstance(x, np.ndarray) and x.dtype.kind == "f" and (x != np.floor(x)).any():
+            raise UsageError(f"{self} takes whole numbers, but was given {x[x != np.floor(x)][0]}, for one")
         return ops.embedding(x, self.embeddings)
 
     def compute_output_shape(self, input_shape: OpenShape) -> OpenShape:

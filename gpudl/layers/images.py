@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Any, Unpack
 
 from gpudl import ops
@@ -18,7 +19,7 @@ class ImageLayer(Layer):
 
     def __init__(self, data_format: str | None = None, **settings: Unpack[LayerSettings]) -> None:
         super().__init__(**settings)
-        self.data_format = data_format or "channels_last"
+        self.data_format = "channels_last" if data_format is None else data_format
         check_format(self.data_format)
 
     @property
@@ -66,7 +67,7 @@ class SizedLayer(ImageLayer):
     ) -> None:
         super().__init__(data_format, **settings)
         for name, value in (("height", height), ("width", width)):
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
                 raise UsageError(f"{type(self).__name__}({name}={value!r}): {name} must be an integer of at least 1")
         self.height, self.width = height, width
 

@@ -26,6 +26,8 @@ class Lambda(Layer):
     Raises: UsageError where there is no function, and for a mask, which gpudl does not have.
     """
 
+    takes_one = False
+
     def __init__(
         self,
         function: str | Activation | Callable[..., Any],

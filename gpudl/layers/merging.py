@@ -18,6 +18,7 @@ class _Merge(Layer):
     Inputs of fewer axes get axes of length 1 after the batch, so that (N, C) is added to (N, H, W, C) as a bias is.
     """
 
+    takes_one = False
     combine: Callable[[Any, Any], Any]
     exactly: int | None = None
     """How many inputs it takes; None for two or more."""
@@ -95,6 +96,8 @@ class Concatenate(Layer):
     Shapes: a list of (N, ..., A), (N, ..., B) -> (N, ..., A + B) with axis=-1.
     """
 
+    takes_one = False
+
     def __init__(self, axis: int = -1, **settings: Unpack[LayerSettings]) -> None:
         super().__init__(**settings)
         self.axis = axis
@@ -120,6 +123,8 @@ class Dot(Layer):
     With `normalize` the vectors are given length 1 first, so that the result is the cosine of their angle.
     Shapes: (N, A), (N, A) with axes=1 -> (N, 1); (N, A, B), (N, A, C) with axes=1 -> (N, B, C).
     """
+
+    takes_one = False
 
     def __init__(self, axes: int | tuple[int, int], normalize: bool = False, **settings: Unpack[LayerSettings]) -> None:
         super().__init__(**settings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any, Unpack
 
 from gpudl import ops, random
@@ -16,12 +17,12 @@ class _Noise(Layer):
     seed: int | None
 
     def _share(self, name: str, value: float) -> float:
-        if not isinstance(value, (int, float)) or not 0 <= value <= 1:
+        if not isinstance(value, Real) or not 0 <= value <= 1:
             raise UsageError(f"{type(self).__name__}({name}={value!r}): {name} must lie between 0 and 1")
         return value
 
     def _key(self) -> int:
-        return random.layer_key(self.seed)
+        return random.layer_key(self.seed, self)
 
 
 class SpatialDropout1D(_Noise):
@@ -58,7 +59,7 @@ class SpatialDropout2D(_Noise):
     ) -> None:
         super().__init__(**settings)
         self.rate, self.seed = self._share("rate", rate), seed
-        self.data_format = data_format or "channels_last"
+        self.data_format = "channels_last" if data_format is None else data_format
         check_format(self.data_format)
 
     def call(self, x: Any, training: bool = False) -> Any:

@@ -19,7 +19,7 @@ class _Pooling(Layer):
         self.pool_size = sizes(pool_size, self.rank, f"{who}: pool_size")
         self.strides = self.pool_size if strides is None else sizes(strides, self.rank, f"{who}: strides")
         self.padding = read_padding(self, padding, "valid", "same")
-        self.data_format = data_format or "channels_last"
+        self.data_format = "channels_last" if data_format is None else data_format
         check_format(self.data_format)
 
     def call(self, x: Any) -> Any:
@@ -91,7 +91,7 @@ class _GlobalPooling(Layer):
         self, data_format: str | None = None, keepdims: bool = False, **settings: Unpack[LayerSettings]
     ) -> None:
         super().__init__(**settings)
-        self.data_format = data_format or "channels_last"
+        self.data_format = "channels_last" if data_format is None else data_format
         check_format(self.data_format)
         self.keepdims = keepdims
 

@@ -8,7 +8,7 @@ from typing import Any, Unpack
 
 import numpy as np
 
-from gpudl.autograd import Parameter, Tensor
+from gpudl.autograd import Tensor
 from gpudl.backend import Array, array_module, to_numpy
 from gpudl.errors import ShapeError, UsageError
 from gpudl.layers.base import Layer, LayerSettings, OpenShape
@@ -71,8 +71,8 @@ class Normalization(Layer):
             return
         try:
             self.adapt_mean, self.adapt_variance = (
-                Parameter(np.broadcast_to(np.asarray(given, self.dtype), self._lengths).copy(), name, trainable=False)
-                for name, given in (("mean", self.input_mean), ("variance", self.input_variance))
+                Tensor(np.broadcast_to(np.asarray(given, self.dtype), self._lengths).copy())  # no weights, as in Keras
+                for given in (self.input_mean, self.input_variance)
             )
         except ValueError:
             raise ShapeError(
@@ -138,8 +138,8 @@ class Normalization(Layer):
                 mean = mean + away * (many / count)
         if not count:
             raise UsageError(f"{self}.adapt: there is no data; give an array, or at least one batch")
-        self.adapt_mean.assign(mean)
-        self.adapt_variance.assign(squares / count)
+        self.adapt_mean.data[...] = array_module(self.adapt_mean.data).asarray(mean)
+        self.adapt_variance.data[...] = array_module(self.adapt_mean.data).asarray(squares / count)
 
     def _parts(self, batch: Array) -> Iterator[np.ndarray]:
         """Yield a batch in double precision, some rows at a time where rows are averaged over."""

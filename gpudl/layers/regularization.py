@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Integral, Real
 from typing import Any, Unpack
 
 from gpudl import constraints, initializers, ops, random, regularizers
@@ -28,11 +29,11 @@ class Dropout(Layer):
         **settings: Unpack[LayerSettings],
     ) -> None:
         super().__init__(**settings)
-        if not isinstance(rate, (int, float)) or not 0 <= rate <= 1:
+        if not isinstance(rate, Real) or not 0 <= rate <= 1:
             raise UsageError(f"Dropout(rate={rate!r}): rate must be a number between 0 and 1")
         if noise_shape is not None:
             if not isinstance(noise_shape, (tuple, list)) or not all(
-                n is None or (isinstance(n, int) and n > 0) for n in noise_shape
+                n is None or (isinstance(n, Integral) and n > 0) for n in noise_shape
             ):
                 raise UsageError(
                     f"Dropout(noise_shape={noise_shape!r}): noise_shape must hold positive integers or None"
@@ -48,7 +49,7 @@ class Dropout(Layer):
             if len(self.noise_shape) != len(shape):
                 raise ShapeError(f"noise_shape={self.noise_shape} does not fit an input of shape {shown(shape)}")
             shape = tuple(own or n for own, n in zip(self.noise_shape, shape, strict=True))
-        return ops.dropout(x, rate=self.rate, key=random.layer_key(self.seed), noise_shape=shape)
+        return ops.dropout(x, rate=self.rate, key=random.layer_key(self.seed, self), noise_shape=shape)
 
 
 class BatchNormalization(Layer):
@@ -81,6 +82,10 @@ class BatchNormalization(Layer):
         super().__init__(**settings)
         if not 0 <= momentum <= 1:
             raise UsageError(f"BatchNormalization(momentum={momentum!r}): momentum must lie between 0 and 1")
+        if not isinstance(axis, Integral) or isinstance(axis, bool):
+            raise UsageError(f"BatchNormalization(axis={axis!r}): axis must be an integer")
+        if not isinstance(epsilon, Real) or not epsilon > 0:
+            raise UsageError(f"BatchNormalization(epsilon={epsilon!r}): epsilon must be a number of more than 0")
         self.axis, self.momentum, self.epsilon = axis, momentum, epsilon
         self.center, self.scale = center, scale
         self.beta_initializer = initializers.get(beta_initializer)
@@ -94,7 +99,9 @@ class BatchNormalization(Layer):
         self.gamma = self.beta = None
 
     def build(self, input_shape: OpenShape) -> None:
-        if not -len(input_shape) <= self.axis < len(input_shape) or not input_shape[self.axis]:
+        if not -len(input_shape) <= self.axis < len(input_shape):
+            raise ShapeError(f"axis={self.axis} is no axis of the input of shape {shown(input_shape)}")
+        if not input_shape[self.axis]:
             raise ShapeError(f"axis={self.axis} of the input of shape {shown(input_shape)} has no fixed length")
         shape = (input_shape[self.axis] or 0,)
         if self.scale:

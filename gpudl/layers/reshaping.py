@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any, Unpack
 
+import numpy as np
+
 from gpudl import activations, ops
 from gpudl.activations import Activation as ActivationFunction
 from gpudl.autograd import Tensor
@@ -84,7 +86,7 @@ class Flatten(Layer):
 
     def __init__(self, data_format: str | None = None, **settings: Unpack[LayerSettings]) -> None:
         super().__init__(**settings)
-        self.data_format = data_format or "channels_last"
+        self.data_format = "channels_last" if data_format is None else data_format
         check_format(self.data_format)
 
     def call(self, x: Any) -> Any:
@@ -129,6 +131,9 @@ class Rescaling(Layer):
         self, scale: float | list[float], offset: float | list[float] = 0.0, **settings: Unpack[LayerSettings]
     ) -> None:
         super().__init__(**settings)
+        for name, value in (("scale", scale), ("offset", offset)):
+            if np.asarray(value).dtype.kind not in "iuf":
+                raise UsageError(f"Rescaling({name}={value!r}): {name} must be a number, or one for each channel")
         self.scale, self.offset = scale, offset
 
     def call(self, x: Any) -> Any:

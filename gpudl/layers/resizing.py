@@ -51,7 +51,7 @@ class ZeroPadding2D(Layer):
     ) -> None:
         super().__init__(**settings)
         self.padding = _rims(self, "padding", padding)
-        self.data_format = data_format or "channels_last"
+        self.data_format = "channels_last" if data_format is None else data_format
         check_format(self.data_format)
 
     def call(self, x: Any) -> Any:
@@ -72,7 +72,7 @@ class ZeroPadding1D(Layer):
     ) -> None:
         super().__init__(**settings)
         self.padding = pair(padding, "padding", 0)
-        self.data_format = data_format or "channels_last"
+        self.data_format = "channels_last" if data_format is None else data_format
         check_format(self.data_format)
 
     def call(self, x: Any) -> Any:
@@ -93,7 +93,7 @@ class Cropping2D(Layer):
     ) -> None:
         super().__init__(**settings)
         self.cropping = _rims(self, "cropping", cropping)
-        self.data_format = data_format or "channels_last"
+        self.data_format = "channels_last" if data_format is None else data_format
         check_format(self.data_format)
 
     def call(self, x: Any) -> Any:
@@ -126,7 +126,7 @@ class UpSampling2D(Layer):
     ) -> None:
         super().__init__(**settings)
         self.size = pair(size, f"{type(self).__name__}: size")
-        self.data_format = data_format or "channels_last"
+        self.data_format = "channels_last" if data_format is None else data_format
         check_format(self.data_format)
         if str(interpolation).lower() not in INTERPOLATIONS:
             raise UsageError(

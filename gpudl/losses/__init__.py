@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from gpudl import registry
+from gpudl.errors import UsageError
 from gpudl.losses.base import FunctionLoss as FunctionLoss
 from gpudl.losses.base import Loss as Loss
 from gpudl.losses.crossentropy import BinaryCrossentropy as BinaryCrossentropy
@@ -56,9 +57,16 @@ def is_own(function: Any) -> bool:
     return callable(function) and globals().get(getattr(function, "__name__", "")) is function
 
 
-def get(loss: Any) -> Loss:
-    """Return a loss by name, settings, or from a function of (y_true, y_pred). Raises: UnknownNameError."""
+def get(loss: Any) -> Any:
+    """Return a loss by name, settings, or from a function of (y_true, y_pred); None for None.
+
+    Raises: UnknownNameError.
+    """
+    if loss is None:
+        return None
     if is_own(loss) and not isinstance(loss, type):
         loss = loss.__name__
     found = registry.resolve("losses", loss)
+    if not callable(found):
+        raise UsageError(f'loss={loss!r} is no loss; give a name as "mse", a loss as Huber(), or a function')
     return found if isinstance(found, Loss) else FunctionLoss(found)

@@ -45,7 +45,7 @@ class Loss(Configurable):
             raise UsageError(
                 f"{type(self).__name__}: reduction={reduction!r} is unknown; use one of {', '.join(known)}"
             )
-        self.name, self.reduction, self.dtype = name or self.name, reduction, dtype
+        self.name, self.reduction, self.dtype = name or self.name, reduction, known_dtype(type(self), dtype)
 
     def call(self, y_true: Array, y_pred: Any) -> Any:
         """Return one loss per sample (or per sample and position), as a Tensor if y_pred is one."""
@@ -87,12 +87,24 @@ class FunctionLoss(Loss):
         return None if self.settings or self.reduction != "sum_over_batch_size" or self.dtype else self.function
 
     def call(self, y_true: Array, y_pred: Any) -> Any:
-        return self.function(*same_rank(y_true, y_pred), **self.settings)
+        y_true, y_pred = same_rank(y_true, y_pred)
+        return self.function(y_true.copy(), y_pred, **self.settings)  # which may change the targets in place
 
 
 @differentiable
 def _cast(x: Array, *, dtype: str) -> tuple[Array, Any]:
     return x.astype(dtype), lambda dy: dy.astype(x.dtype)
+
+
+def known_dtype(cls: type, dtype: Any) -> str | None:
+    """Return the name of a floating type, or None. Raises: UsageError for another."""
+    try:
+        found = None if dtype is None else np.dtype(dtype)
+    except TypeError:
+        found = np.dtype(bool)
+    if found is not None and found.kind != "f":
+        raise UsageError(f'{cls.__name__}(dtype={dtype!r}): dtype must be "float32", "float64" or "float16"')
+    return None if found is None else found.name
 
 
 def plain(x: Any) -> Array:
@@ -102,9 +114,9 @@ def plain(x: Any) -> Array:
 
 
 def floating(x: Any, dtype: str | None = None) -> Any:
-    """Give an array or Tensor the type to compute in: `dtype`, or its own if that is floating, or float32."""
+    """Give an array or Tensor the type to compute in: `dtype`, or float64 if it is of that, or float32."""
     x = x if hasattr(x, "ndim") else np.asarray(x)
-    dtype = dtype or (x.dtype if x.dtype.kind == "f" else "float32")
+    dtype = dtype or ("float64" if x.dtype == "float64" else "float32")
     return x if x.dtype == dtype else _cast(x, dtype=str(dtype))
 
 

@@ -81,11 +81,13 @@ from gpudl.metrics.regression import cosine_similarity as cosine_similarity
 from gpudl.metrics.regression import pearson_correlation as pearson_correlation
 
 
-def get(metric: Any) -> Metric:
+def get(metric: Any) -> Any:
     """Return a metric by name, settings, or from a function; a metric found by name is called as it was asked for.
 
-    Raises: UnknownNameError.
+    None gives None. Raises: UnknownNameError.
     """
+    if metric is None:
+        return None
     found = registry.resolve("metrics", metric)
     if not isinstance(found, Metric):
         found = MeanMetricWrapper(found)

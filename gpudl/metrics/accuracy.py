@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Any
 
 from gpudl.backend import Array, array_module
@@ -18,13 +19,13 @@ def _equal_shapes(name: str, y_true: Any, y_pred: Any) -> tuple[Array, Array]:
 
 
 def _labels(name: str, y_true: Any, y_pred: Any) -> tuple[Array, Array]:
-    """Return integer labels (N, ...) and scores (N, ..., K)."""
+    """Return labels (N, ...) and scores (N, ..., K)."""
     y_true, y_pred = plain(y_true), plain(y_pred)
     labels = y_true[..., 0] if y_true.ndim == y_pred.ndim and y_true.shape[-1] == 1 else y_true
     if labels.shape != y_pred.shape[:-1]:
         fits = f'; one-hot targets need "{name.removeprefix("sparse_")}"' if labels.shape == y_pred.shape else ""
         raise ShapeError(f"{name}: labels of shape {y_true.shape} do not fit predictions of shape {y_pred.shape}{fits}")
-    return labels.astype("int64", copy=False), y_pred
+    return labels, y_pred
 
 
 def _one_hot(name: str, y_true: Any, y_pred: Any) -> tuple[Array, Array]:
@@ -62,8 +63,10 @@ def sparse_categorical_accuracy(y_true: Array, y_pred: Array) -> Array:
 
 
 def _in_top_k(labels: Array, y_pred: Array, k: int) -> Array:
-    """1 where fewer than `k` predictions are larger than the label's."""
-    own = array_module(y_pred).take_along_axis(y_pred, labels[..., None], axis=-1)
+    """1 where fewer than `k` predictions are larger than the label's. Raises: ShapeError where there are fewer."""
+    if k > y_pred.shape[-1]:
+        raise ShapeError(f"k={k} is more than the {y_pred.shape[-1]} classes of predictions of shape {y_pred.shape}")
+    own = array_module(y_pred).take_along_axis(y_pred, labels.astype("int64")[..., None], axis=-1)
     return ((y_pred > own).sum(axis=-1) < k).astype("float32")
 
 
@@ -130,7 +133,7 @@ class TopKCategoricalAccuracy(MeanMetricWrapper):
     direction = "up"
 
     def __init__(self, k: int = 5, name: str | None = "top_k_categorical_accuracy", dtype: str | None = None) -> None:
-        if k < 1:
+        if not isinstance(k, Integral) or k < 1:
             raise UsageError(f"TopKCategoricalAccuracy: k={k} must be at least 1")
         super().__init__(top_k_categorical_accuracy, name, dtype, k=k)
         self.k = k
@@ -148,7 +151,7 @@ class SparseTopKCategoricalAccuracy(MeanMetricWrapper):
         dtype: str | None = None,
         from_sorted_ids: bool = False,
     ) -> None:
-        if k < 1:
+        if not isinstance(k, Integral) or k < 1:
             raise UsageError(f"SparseTopKCategoricalAccuracy: k={k} must be at least 1")
         super().__init__(sparse_top_k_categorical_accuracy, name, dtype, k=k, from_sorted_ids=from_sorted_ids)
         self.k, self.from_sorted_ids = k, from_sorted_ids

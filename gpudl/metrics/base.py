@@ -13,6 +13,7 @@ from gpudl.autograd import Tensor, no_grad
 from gpudl.backend import Array, Shape, array_module, library, to_numpy
 from gpudl.configurable import Configurable
 from gpudl.errors import UsageError
+from gpudl.losses.base import known_dtype
 
 
 class Variable(Tensor):
@@ -122,7 +123,8 @@ class Metric(Configurable):
                 setattr(cls, method, wrap(vars(cls)[method]))
 
     def __init__(self, dtype: str | None = None, name: str | None = None) -> None:
-        self.name, self.dtype = name or self.name, dtype
+        whole = isinstance(dtype, str) and dtype in ("int32", "int64")  # of metrics that count
+        self.name, self.dtype = name or self.name, dtype if whole else known_dtype(type(self), dtype)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Take one more batch into account, and return the value so far."""

@@ -81,11 +81,15 @@ def count(
         if weight.ndim == y_pred.ndim + 1 and weight.shape[-1] == 1:
             weight = weight[..., 0]
         _, weight = lay_weights(y_pred, weight)
+    if k is not None and k > y_pred.shape[-1]:
+        raise ShapeError(f"{metric}: top_k={k} is more than the classes of predictions of shape {y_pred.shape}")
     if k is not None:
         y_pred = top_k(y_pred, k)
     if class_id is not None:
         if y_pred.ndim < 2:
             raise ShapeError(f"{metric}: class_id={class_id} needs predictions (N, classes), not {y_pred.shape}")
+        if not 0 <= class_id < y_pred.shape[-1]:
+            raise ShapeError(f"{metric}: class_id={class_id} is no column of predictions of shape {y_pred.shape}")
         y_true, y_pred = y_true[..., class_id, None], y_pred[..., class_id, None]
     weight = xp.ones(1) if weight is None else weight
     if label_weights is not None:

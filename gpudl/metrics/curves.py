@@ -9,7 +9,7 @@ import numpy as np
 
 from gpudl import ops
 from gpudl.backend import to_numpy
-from gpudl.errors import UsageError
+from gpudl.errors import ShapeError, UsageError
 from gpudl.losses.base import EPSILON, plain
 from gpudl.metrics.base import Metric
 from gpudl.metrics.confusion import Counts, count, share
@@ -97,6 +97,10 @@ class AUC(_Curve):
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         y_pred = plain(y_pred)
         y_pred = ops.sigmoid(y_pred.astype("float32")) if self.from_logits else y_pred
+        if self.num_labels and y_pred.shape[-1] != self.num_labels:
+            raise ShapeError(
+                f"{self.name}: num_labels={self.num_labels}, but the predictions have shape {y_pred.shape}"
+            )
         weights = None if self.multi_label else self.label_weights
         self._add(
             count(

@@ -41,7 +41,11 @@ def described_graph(graph: Graph) -> dict[str, Any]:
             {"name": name, "shape": list(x.shape[1:]), "dtype": x.dtype.name}
             for name, x in zip(_layer_names(graph), graph.flat_inputs, strict=True)
         ],
-        "layers": [registry.describe("layers", layer) for layer in graph.layers if not isinstance(layer, InputLayer)],
+        "layers": [
+            {**registry.describe("layers", layer), "name": layer.name}  # which an own get_config may leave out
+            for layer in graph.layers
+            if not isinstance(layer, InputLayer)
+        ],
         "nodes": nodes,
         "inputs": written(graph.inputs),
         "outputs": written(graph.outputs),

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from typing import Any, Self
 
+from gpudl.custom_objects import custom_object_scope
 from gpudl.errors import UsageError, did_you_mean
 from gpudl.layers.base import Layer
 from gpudl.models.functional import described_graph, graph_of
@@ -22,7 +23,9 @@ def clone_model(model: Model) -> Any:
 
     Raises: UsageError where a layer or an op cannot be written down.
     """
-    return type(model).from_config(copy.deepcopy(model.get_config()))
+    own = {type(layer).__name__: type(layer) for layer in model.sublayers()}
+    with custom_object_scope(own):
+        return type(model).from_config(copy.deepcopy(model.get_config()))
 
 
 class Model(Trainer):
@@ -190,7 +193,7 @@ class Model(Trainer):
             console.print(summary_table(self))
         print_fn(captured.get())
 
-    def save(self, path: str | os.PathLike[str], overwrite: bool = True) -> None:
+    def save(self, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
         """Write architecture, weights, optimizer and how the model was compiled into one file.
 
         A name in `.keras` gives Keras's format, any other gpudl's own, safetensors.
@@ -200,25 +203,25 @@ class Model(Trainer):
         """
         from gpudl.models.saving import save_model
 
-        save_model(self, path, overwrite)
+        save_model(self, filepath, overwrite)
 
-    def save_weights(self, path: str | os.PathLike[str], overwrite: bool = True) -> None:
+    def save_weights(self, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
         """Write the weights alone, as `.weights.h5` (Keras's format) or `.safetensors`.
 
         Raises: TrainingError where the file cannot be written; an older file stays. UsageError for other names.
         """
         from gpudl.models.weight_files import save_weights
 
-        save_weights(self, path, overwrite)
+        save_weights(self, filepath, overwrite)
 
-    def load_weights(self, path: str | os.PathLike[str], skip_mismatch: bool = False) -> None:
+    def load_weights(self, filepath: str | os.PathLike[str], skip_mismatch: bool = False) -> None:
         """Overwrite the weights by those of a file that gpudl or Keras 3 saved from a model of the same structure.
 
         Raises: ModelFileError where the file is damaged; UsageError where it does not fit.
         """
         from gpudl.models.weight_files import load_weights
 
-        load_weights(self, path, skip_mismatch)
+        load_weights(self, filepath, skip_mismatch)
 
     def write_backup(self, path: str | os.PathLike[str]) -> None:
         """Write where the training under way stands: weights, optimizer, state, callbacks.

@@ -164,6 +164,8 @@ def save_model(
         from gpudl.models.keras_files.archive import save_keras
 
         return save_keras(model, path)
+    if not str(path).endswith(".safetensors"):
+        raise UsageError(f"{path}: the name of a model's file must end in .safetensors or .keras")
     tensors = weight_tensors(model)
     optimizer = take_optimizer(model, tensors)
     training = take_out(training, "training", tensors)

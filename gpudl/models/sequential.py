@@ -70,7 +70,7 @@ class Sequential(Model):
                 self._places = [layer.output]
             elif layer.first_shape is not None:
                 self._places = [Input(layer.first_shape)]
-            elif isinstance(layer, Sequential) and layer.sample_shape is not None:
+            elif isinstance(layer, Model) and layer.sample_shape is not None:
                 self._places = [Input(layer.sample_shape)]
         if self._places:
             try:

@@ -69,10 +69,9 @@ class Steps(Layer):
         Raises: UnknownNameError, with the nearest known name; UsageError where they do not fit the outputs.
         """
         if any(isinstance(weight, str) for weight in leaves(loss_weights)):
-            raise UsageError(
-                f"compile: loss_weights={loss_weights!r} must be numbers; the argument after the loss is loss_weights, "
-                f"so metrics go by name: metrics={loss_weights!r}"
-            )
+            metrics_by_place = isinstance(loss_weights, (list, tuple)) and metrics is None
+            hint = f"; for metrics say metrics={loss_weights!r}" if metrics_by_place else ""
+            raise UsageError(f"compile: loss_weights={loss_weights!r} must be numbers, one for each output{hint}")
         if steps_per_execution != 1:
             raise UsageError(f"compile: steps_per_execution={steps_per_execution!r}: gpudl takes one step at a time")
         if loss_weights is not None and not isinstance(loss_weights, (list, tuple, dict, float, int)):

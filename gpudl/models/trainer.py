@@ -16,7 +16,7 @@ from gpudl.backend import to_numpy
 from gpudl.backend.numpy.workers import single_threaded_blas
 from gpudl.batches import Batch, Batches, Stream, as_arrays, batches_of, is_stream, samples_of, split_off, unpacked
 from gpudl.callbacks import BackupAndRestore, Callback, CallbackList, History, Progress
-from gpudl.callbacks.progress import print_line, written
+from gpudl.callbacks.progress import print_line, values_line
 from gpudl.errors import UsageError
 from gpudl.layers.base import kept_state
 from gpudl.models import training
@@ -75,7 +75,13 @@ class Trainer(Steps):
         self._need_compiled("fit")
         if isinstance(epochs, bool) or not isinstance(epochs, (int, np.integer)) or epochs < 0:
             raise UsageError(f"epochs={epochs!r} must be an integer of at least 0")
-        for what, count in (("steps_per_epoch", steps_per_epoch), ("validation_steps", validation_steps)):
+        if isinstance(initial_epoch, bool) or not isinstance(initial_epoch, (int, np.integer)) or initial_epoch < 0:
+            raise UsageError(f"initial_epoch={initial_epoch!r} must be an integer of at least 0")
+        for what, count in (
+            ("steps_per_epoch", steps_per_epoch),
+            ("validation_steps", validation_steps),
+            ("validation_batch_size", validation_batch_size),
+        ):
             _check_count("fit", what, count)
         if not validation_freq or not isinstance(validation_freq, (int, np.integer, list, tuple)):
             raise UsageError(f"fit: validation_freq={validation_freq!r} must be an integer of at least 1, or a list")
@@ -160,7 +166,7 @@ class Trainer(Steps):
             if x is None:
                 raise UsageError("fit needs data: fit(x, y)")
             Batches(x, y, sample_weight, batch_size)  # lengths that differ are an error before anything is split
-            warn_of_no_numbers(x, y)
+            warn_of_no_numbers(x, y, sample_weight)
         if validation_data is None and validation_split:
             begin = split_off(samples_of(x), validation_split)
             held = tuple(mapped(lambda a: None if a is None else a[begin:], part) for part in (x, y, sample_weight))
@@ -210,8 +216,7 @@ class Trainer(Steps):
         began = time.perf_counter()
         logs = training.test(self, batches, called, steps)
         if verbose:
-            values = "  ".join(written(name, value) for name, value in logs.items())
-            print_line(f"evaluated  {values}  [dim]{time.perf_counter() - began:.1f} s[/dim]")
+            print_line(f"evaluated  {values_line(logs)}  [dim]{time.perf_counter() - began:.1f} s[/dim]")
         return _listed(logs, return_dict)
 
     def predict(
@@ -300,7 +305,7 @@ class Trainer(Steps):
         """
         self._need_compiled("check_data")
         x, y = as_arrays(x), as_arrays(y)
-        with no_grad(), np.errstate(all="ignore"), kept_state(self):
+        with np.errstate(all="ignore"), kept_state(self):  # on the tape, which tells what made the predictions
             y_pred = self(mapped(lambda a: None if a is None else a[:8], x), training=False)
             names = self._names_of(y_pred)
             if self._output_losses is None:
@@ -333,7 +338,7 @@ def _as_numpy(y: Any) -> np.ndarray:
 def _listed(logs: dict[str, float], return_dict: bool) -> Any:
     """Return logs by name, or their values: the loss alone, or a list."""
     values = list(logs.values())
-    return logs if return_dict else values[0] if len(values) == 1 else values
+    return dict(sorted(logs.items())) if return_dict else values[0] if len(values) == 1 else values
 
 
 def _weighed(batch: Batch, class_weight: Mapping[int, float]) -> Batch:

@@ -176,11 +176,11 @@ def train(
             if state.batch == 0:
                 _warn_of_end(state)
                 break
-            last = plain_logs(logs)
+            last = dict(sorted(plain_logs(logs).items()))  # in Keras's order
             if state.logs is not None:
                 state.totals, state.logs = state.logs.totals(), None  # validation counts with the same metrics
             if validate is not None and _due(state.epoch + 1, validation_freq):
-                last.update((f"val_{name}", value) for name, value in validate().items())
+                last.update((f"val_{name}", value) for name, value in sorted(validate().items()))
             state.epoch += 1
             state.batch = 0
             callbacks("on_epoch_end", state.epoch - 1, dict(last))  # which they may add to
@@ -221,7 +221,7 @@ def _warn_of_end(state: TrainingState) -> None:
 
 def _due(epoch: int, validation_freq: int | Sequence[int]) -> bool:
     """Whether validation follows this epoch, counted from 1: every n-th, or one of those listed."""
-    return epoch % validation_freq == 0 if isinstance(validation_freq, int) else epoch in validation_freq
+    return epoch % validation_freq == 0 if isinstance(validation_freq, (int, np.integer)) else epoch in validation_freq
 
 
 @contextlib.contextmanager

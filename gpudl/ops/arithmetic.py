@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from gpudl.arithmetic import axes_of, unbroadcast
+from gpudl.arithmetic import agreeing, axes_of, unbroadcast
 from gpudl.autograd import (
     absolute,
     add,
@@ -81,6 +81,7 @@ def minimum(a: Array, b: Array) -> tuple[Array, Any]:
 
 
 def _larger(a: Array, b: Array, choose: Any) -> tuple[Array, Any]:
+    a, b = agreeing(a, b)
     y = choose(a, b)
 
     def share(dy: Array, mine: Array, other: Array) -> Array:
@@ -93,6 +94,9 @@ def _larger(a: Array, b: Array, choose: Any) -> tuple[Array, Any]:
 @differentiable
 def _concatenate(*arrays: Array, axis: int) -> tuple[Array, Any]:
     xp = array_module(*arrays)
+    floats = next((array.dtype for array in arrays if array.dtype.kind == "f"), None)
+    if floats is not None:  # integers beside floating point take its type, as in Keras
+        arrays = tuple(array if array.dtype.kind == "f" else array.astype(floats) for array in arrays)
     starts = [0]
     for array in arrays:
         starts.append(starts[-1] + array.shape[axis])

@@ -11,6 +11,25 @@ from typing import Any
 from gpudl.autograd import as_array
 from gpudl.backend import Array, array_module
 from gpudl.errors import ShapeError, UsageError
+from gpudl.ops.activations import celu as celu
+from gpudl.ops.activations import elu as elu
+from gpudl.ops.activations import gelu as gelu
+from gpudl.ops.activations import glu as glu
+from gpudl.ops.activations import hard_sigmoid as hard_sigmoid
+from gpudl.ops.activations import hard_silu as hard_silu
+from gpudl.ops.activations import hard_swish as hard_swish
+from gpudl.ops.activations import leaky_relu as leaky_relu
+from gpudl.ops.activations import log_sigmoid as log_sigmoid
+from gpudl.ops.activations import log_softmax as log_softmax
+from gpudl.ops.activations import relu as relu
+from gpudl.ops.activations import relu6 as relu6
+from gpudl.ops.activations import selu as selu
+from gpudl.ops.activations import sigmoid as sigmoid
+from gpudl.ops.activations import silu as silu
+from gpudl.ops.activations import softmax as softmax
+from gpudl.ops.activations import softplus as softplus
+from gpudl.ops.activations import softsign as softsign
+from gpudl.ops.activations import tanh as tanh
 from gpudl.ops.arithmetic import expand_dims, squeeze
 from gpudl.ops.conv2d import conv2d
 from gpudl.ops.creation import cast, type_name
@@ -24,6 +43,8 @@ from gpudl.ops.cross_entropy import (
 )
 from gpudl.ops.decorators import without_gradient
 from gpudl.ops.layout import check_format
+from gpudl.ops.normalization import batch_normalization as batch_normalization
+from gpudl.ops.normalization import moments as moments
 from gpudl.ops.pool2d import average_pool2d, max_pool2d
 from gpudl.ops.shaping import moveaxis
 from gpudl.shapes import Pair, shown

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gpudl.arithmetic import axes_of, spread
+from gpudl.arithmetic import axes_of, axis_of, spread
 from gpudl.autograd import Tensor, as_array, differentiable
 from gpudl.backend import Array, Shape, array_module
 from gpudl.errors import ShapeError, UsageError
@@ -87,7 +87,7 @@ def median(x: Array, *, axis: int | Shape | None = None, keepdims: bool = False)
     """
     xp, x, axis = array_module(x), floating(x), axes_of(axis)
     over = tuple(range(x.ndim)) if axis is None else (axis,) if isinstance(axis, int) else axis
-    over = tuple(n % x.ndim for n in over)
+    over = tuple(axis_of(n, x.ndim) for n in over)
     order = (*(n for n in range(x.ndim) if n not in over), *over)
     there = x.transpose(order)
     rows = there.reshape(*there.shape[: x.ndim - len(over)], -1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from gpudl.arithmetic import axis_of
 from gpudl.autograd import as_array, differentiable, multiply
 from gpudl.backend import Array, array_module
 from gpudl.errors import ShapeError
@@ -14,7 +15,7 @@ from gpudl.shapes import shown
 @differentiable
 def _tensordot(x1: Array, x2: Array, *, axes: tuple[tuple[int, ...], tuple[int, ...]]) -> tuple[Array, Any]:
     xp = array_module(x1, x2)
-    summed = tuple(tuple(n % x.ndim for n in own) for x, own in zip((x1, x2), axes, strict=True))
+    summed = tuple(tuple(axis_of(n, x.ndim) for n in own) for x, own in zip((x1, x2), axes, strict=True))
     kept = tuple(tuple(n for n in range(x.ndim) if n not in own) for x, own in zip((x1, x2), summed, strict=True))
 
     def gradient_1(dy: Array) -> Array:

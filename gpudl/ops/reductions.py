@@ -11,7 +11,7 @@ from gpudl.arithmetic import axes_of, counted_in, spread
 from gpudl.autograd import as_array, differentiable, max, min, sum
 from gpudl.backend import Array, Shape, array_module
 from gpudl.errors import UsageError
-from gpudl.ops.arithmetic import abs, divide, maximum, minimum, multiply, sqrt, square
+from gpudl.ops.arithmetic import abs, divide, maximum, minimum, multiply, square
 from gpudl.ops.decorators import floating, without_gradient
 from gpudl.ops.elementwise import rsqrt
 
@@ -26,9 +26,19 @@ def var(x: Array, *, axis: int | Shape | None = None, keepdims: bool = False) ->
     return y, lambda dy: spread(dy * share, x, axis, keepdims) * centered
 
 
-def std(x: Array, axis: int | Shape | None = None, keepdims: bool = False) -> Array:
-    """Standard deviation: the square root of `var`."""
-    return sqrt(var(x, axis=axis, keepdims=keepdims))
+@differentiable
+def std(x: Array, *, axis: int | Shape | None = None, keepdims: bool = False) -> tuple[Array, Any]:
+    """Standard deviation: the square root of `var`. Gradient: (x - mean) / (n std), 0 where all are equal."""
+    xp, x, axis = array_module(x), floating(x), axes_of(axis)
+    centered = x - x.mean(axis=axis, keepdims=True)
+    wide = xp.sqrt((centered * centered).mean(axis=axis, keepdims=True))
+    y = xp.asarray(wide if keepdims else wide.squeeze(axis))
+    share = y.size / x.size
+
+    def backward(dy: Array) -> Array:
+        return spread(dy * share, x, axis, keepdims) * centered / xp.where(wide > 0, wide, 1).astype(x.dtype)
+
+    return y, backward
 
 
 @differentiable

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from gpudl.arithmetic import axes_of, unbroadcast
+from gpudl.arithmetic import axes_of, axis_of, unbroadcast
 from gpudl.autograd import as_array, differentiable
 from gpudl.backend import Array, Shape, array_module
 from gpudl.errors import ShapeError, UsageError
@@ -41,7 +41,7 @@ def moveaxis(x: Array, source: int | Sequence[int], destination: int | Sequence[
     """Move axes to other places; the others keep their order. Raises: ShapeError where the two do not match."""
     x = as_array(x)
     sources, destinations = (
-        [n % x.ndim for n in ((axes,) if isinstance(axes, int) else axes)] for axes in (source, destination)
+        [axis_of(n, x.ndim) for n in ((axes,) if isinstance(axes, int) else axes)] for axes in (source, destination)
     )
     if len(sources) != len(destinations) or any(len(set(n)) != len(n) for n in (sources, destinations)):
         raise ShapeError(f"moveaxis: source={source!r} and destination={destination!r} must name as many axes")
@@ -79,7 +79,7 @@ def take(x: Array, indices: Array, *, axis: int | None = None) -> tuple[Array, A
     xp = array_module(x)
     index = xp.asarray(indices).astype("int64", copy=False)
     flat = x.reshape(-1) if axis is None else x
-    along = 0 if axis is None else axis % x.ndim
+    along = 0 if axis is None else axis_of(axis, x.ndim)
 
     def backward(dy: Array) -> Array:
         return _picked_back(dy, index, along, flat.shape).reshape(x.shape)
@@ -95,7 +95,7 @@ def take_along_axis(x: Array, indices: Array, *, axis: int | None = None) -> tup
     """
     xp = array_module(x)
     flat = x.reshape(-1) if axis is None else x
-    along = 0 if axis is None else axis % x.ndim
+    along = 0 if axis is None else axis_of(axis, x.ndim)
     index = xp.asarray(indices).astype("int64", copy=False)
     index = index.reshape(-1) if axis is None else index
     index = xp.broadcast_to(index, (*flat.shape[:along], index.shape[along], *flat.shape[along + 1 :]))
@@ -118,7 +118,7 @@ def repeat(x: Array, *, repeats: int | Shape, axis: int | None = None) -> tuple[
     """
     xp = array_module(x)
     flat = x.reshape(-1) if axis is None else x
-    along = 0 if axis is None else axis % x.ndim
+    along = 0 if axis is None else axis_of(axis, x.ndim)
     index = xp.repeat(xp.arange(flat.shape[along]), repeats)
 
     def backward(dy: Array) -> Array:

@@ -21,8 +21,10 @@ from gpudl.optimizers.rmsprop import RMSprop as RMSprop
 from gpudl.optimizers.sgd import SGD as SGD
 
 
-def get(optimizer: str | dict[str, Any] | Optimizer) -> Optimizer:
-    """Return an optimizer by name or settings. Raises: UnknownNameError."""
+def get(optimizer: str | dict[str, Any] | Optimizer | None) -> Any:
+    """Return an optimizer by name or settings; None for None. Raises: UnknownNameError."""
+    if optimizer is None:
+        return None
     found = registry.resolve("optimizers", optimizer)
     if not isinstance(found, Optimizer):
         raise UsageError(f'optimizer={optimizer!r} is no optimizer; give a name as "adam", or one as Adam(0.01)')

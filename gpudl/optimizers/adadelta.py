@@ -24,6 +24,8 @@ class Adadelta(Optimizer):
         **settings: Unpack[OptimizerSettings],
     ) -> None:
         super().__init__(learning_rate, **settings)
+        self._need_shares(rho=rho)
+        self._need_numbers(epsilon=epsilon)
         self.rho, self.epsilon = rho, epsilon
 
     def update(self, weights: Array, gradients: Array, slots: Sequence[Array], rate: float) -> None:

@@ -26,11 +26,16 @@ class Adam(Optimizer):
         **settings: Unpack[OptimizerSettings],
     ) -> None:
         super().__init__(learning_rate, **settings)
+        self._need_numbers(beta_1=beta_1, beta_2=beta_2, epsilon=epsilon)
         for name, value in (("beta_1", beta_1), ("beta_2", beta_2)):
             if not 0 <= value < 1:
                 raise UsageError(f"{type(self).__name__}({name}={value!r}): {name} must lie in [0, 1)")
         self.beta_1, self.beta_2, self.epsilon, self.amsgrad = beta_1, beta_2, epsilon, amsgrad
         self.slot_names = ("momentum", "velocity", "velocity_max") if amsgrad else ("momentum", "velocity")
+
+    def slot_share(self, name: str) -> float:
+        shares = {"momentum": 1 - self.beta_1, "velocity": 1 - self.beta_2, "velocity_max": 1 - self.beta_2}
+        return shares.get(name, 1.0)
 
     def update(self, weights: Array, gradients: Array, slots: Sequence[Array], rate: float) -> None:
         t = self.iterations + 1

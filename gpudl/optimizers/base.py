@@ -145,6 +145,10 @@ class Optimizer(Configurable):
         self.ema_overwrite_frequency = ema_overwrite_frequency
         self.loss_scale_factor = loss_scale_factor
         self.gradient_accumulation_steps = gradient_accumulation_steps
+        self._need_numbers(weight_decay=weight_decay, loss_scale_factor=loss_scale_factor, ema_momentum=ema_momentum)
+        self._need_numbers(clipnorm=clipnorm, clipvalue=clipvalue, global_clipnorm=global_clipnorm)
+        if weight_decay is not None and weight_decay < 0:
+            self._refuse(f"weight_decay={weight_decay!r}", "weight_decay must be at least 0, or None")
         limits = {"clipnorm": clipnorm, "clipvalue": clipvalue, "global_clipnorm": global_clipnorm}
         given = [f"{limit}={value!r}" for limit, value in limits.items() if value is not None]
         if len(given) > 1:
@@ -194,6 +198,19 @@ class Optimizer(Configurable):
 
     # Where it stands
 
+    def _need_numbers(self, **settings: float | None) -> None:
+        """Raises: UsageError where one of these settings is neither a number nor None."""
+        for name, value in settings.items():
+            if value is not None and (not isinstance(value, (int, float, np.number)) or isinstance(value, bool)):
+                self._refuse(f"{name}={value!r}", f"{name} must be a number")
+
+    def _need_shares(self, **settings: float) -> None:
+        """Raises: UsageError where one of these settings is not a number from 0 to 1."""
+        self._need_numbers(**settings)
+        for name, value in settings.items():
+            if not 0 <= value <= 1:
+                self._refuse(f"{name}={value!r}", f"{name} must lie between 0 and 1")
+
     @property
     def iterations(self) -> int:
         """Steps taken: the calls of `apply`, or of them every `gradient_accumulation_steps`-th."""
@@ -209,6 +226,10 @@ class Optimizer(Configurable):
 
     @learning_rate.setter
     def learning_rate(self, value: Rate | str | dict[str, Any]) -> None:
+        if isinstance(value, str) and _is_number(value):
+            raise UsageError(
+                f"{type(self).__name__}: learning_rate={value!r} is text; write the number without quotes: {value}"
+            )
         if isinstance(value, (str, dict)):
             value = registry.resolve("schedules", value)
         if not callable(value):
@@ -217,10 +238,19 @@ class Optimizer(Configurable):
                     f"{self}: its learning rate follows {type(self._rate).__name__}, so it cannot be set to {value!r}; "
                     "compile the model with a number as learning_rate, or set another schedule"
                 )
-            value = float(value)  # pyright: ignore[reportArgumentType]
+            try:
+                value = float(value)  # pyright: ignore[reportArgumentType]
+            except TypeError:
+                raise UsageError(
+                    f"{type(self).__name__}: learning_rate={value!r} must be a number, a schedule or a function"
+                ) from None
             if not value >= 0:
                 raise UsageError(f"{type(self).__name__}: learning_rate={value} must be at least 0")
         self._rate = value
+
+    def slot_share(self, name: str) -> float:
+        """What a slot is multiplied by to be Keras's; not 1 where a subclass keeps sums in the place of means."""
+        return 1.0
 
     @property
     def built(self) -> bool:
@@ -235,7 +265,8 @@ class Optimizer(Configurable):
             found.append(Parameter(np.asarray(self.learning_rate, "float32"), "learning_rate", trainable=False))
         for p, place in zip(self.parameters, self._places, strict=True):
             for name, slot in self._slots.items():
-                found.append(Parameter(slot[place].reshape(p.shape).copy(), f"{p.name}_{name}", trainable=False))
+                values = slot[place].reshape(p.shape) * slot.dtype.type(self.slot_share(name))
+                found.append(Parameter(values, f"{p.name}_{name}", trainable=False))
         return found
 
     # The flat buffers
@@ -473,5 +504,13 @@ class Optimizer(Configurable):
                 slot[place] = state["arrays"][f"{i}/{name}"].reshape(-1)
 
 
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _is_count(value: Any, least: int) -> bool:
-    return isinstance(value, int) and value >= least
+    return isinstance(value, (int, np.integer)) and bool(value >= least)

@@ -25,6 +25,7 @@ class Lion(Optimizer):
         **settings: Unpack[OptimizerSettings],
     ) -> None:
         super().__init__(learning_rate, **settings)
+        self._need_shares(beta_1=beta_1, beta_2=beta_2)
         if not 0 < beta_1 <= 1:
             raise UsageError(f"Lion(beta_1={beta_1!r}): beta_1 must lie in (0, 1]; with 0 only the last sign counts")
         self.beta_1, self.beta_2 = beta_1, beta_2

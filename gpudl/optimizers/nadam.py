@@ -26,6 +26,8 @@ class Nadam(Optimizer):
         **settings: Unpack[OptimizerSettings],
     ) -> None:
         super().__init__(learning_rate, **settings)
+        self._need_shares(beta_1=beta_1, beta_2=beta_2)
+        self._need_numbers(epsilon=epsilon)
         self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
         self._known = 0, 1.0
 

@@ -25,6 +25,8 @@ class RMSprop(Optimizer):
         **settings: Unpack[OptimizerSettings],
     ) -> None:
         super().__init__(learning_rate, **settings)
+        self._need_shares(rho=rho, momentum=momentum)
+        self._need_numbers(epsilon=epsilon)
         self.rho, self.momentum, self.epsilon, self.centered = rho, momentum, epsilon, centered
         self.slot_names = ("velocity", *(["momentum"] if momentum > 0 else []), *(["average"] if centered else []))
 

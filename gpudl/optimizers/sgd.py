@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Unpack
 
 from gpudl.backend import Array, kernels
-from gpudl.errors import UsageError
 from gpudl.optimizers.base import Optimizer, OptimizerSettings, Rate
 
 
@@ -22,8 +21,7 @@ class SGD(Optimizer):
         **settings: Unpack[OptimizerSettings],
     ) -> None:
         super().__init__(learning_rate, **settings)
-        if not 0 <= momentum <= 1:
-            raise UsageError(f"SGD(momentum={momentum!r}): momentum must lie between 0 and 1")
+        self._need_shares(momentum=momentum)
         self.momentum, self.nesterov = momentum, nesterov
         self.slot_names = ("velocity",) if momentum else ()
 

@@ -45,7 +45,7 @@ def test_the_order_of_events() -> None:
     assert [n for event, n, _ in (e for e in events if e[0] == "on_train_batch_end") if event] == [0, 1, 0, 1]
     assert [e[1] for e in events if e[0].startswith("on_epoch")] == [0, 0, 1, 1]
     ends = [dict(e[2]) for e in events if e[0] == "on_epoch_end"]
-    assert list(ends[0]) == ["loss", "accuracy", "val_loss", "val_accuracy"]
+    assert list(ends[0]) == ["accuracy", "loss", "val_accuracy", "val_loss"]
     assert dict(events[-1][1]) == ends[-1]
     assert callback.params == {"epochs": 2, "steps": 2, "verbose": 0}
     events.clear()

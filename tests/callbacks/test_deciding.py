@@ -207,7 +207,7 @@ def test_arguments_that_are_refused(make_it: Any, said: str) -> None:
 
 
 def test_names_in_a_file_path() -> None:
-    with pytest.raises(UnknownNameError, match=r"names \{val_acc\}, but there are epoch, loss, accuracy"):
+    with pytest.raises(UnknownNameError, match=r"names \{val_acc\}, but there are epoch, accuracy, loss"):
         make().fit(X, Y, callbacks=[ModelCheckpoint("{epoch}-{val_acc}.safetensors")], verbose=0)
     with pytest.raises(UsageError, match="cannot be formatted"):
         make().fit(X, Y, callbacks=[ModelCheckpoint("{loss:q}.safetensors")], verbose=0)

@@ -26,15 +26,15 @@ def test_run_folder(gpudl: Run, write: Write, here: Path) -> None:
     assert not [name for name in files if name.startswith(".")]
 
     rows = list(csv.reader((folder / "history.csv").read_text().splitlines()))
-    assert rows[0] == ["epoch", "loss", "accuracy", "val_loss", "val_accuracy"]
+    assert rows[0] == ["epoch", "accuracy", "loss", "val_accuracy", "val_loss"]
     assert [row[0] for row in rows[1:]] == ["1", "2"]
 
     metrics = json.loads((folder / "metrics.json").read_text())
     assert metrics.keys() == {"train", "validation", "test", "epochs", "steps", "seconds", "device", "versions"}
     for part in ("train", "validation", "test"):
         assert metrics[part].keys() == {"loss", "accuracy"}
-    assert float(rows[2][1]) == pytest.approx(metrics["train"]["loss"], rel=1e-5)
-    assert float(rows[2][4]) == pytest.approx(metrics["validation"]["accuracy"], rel=1e-5)
+    assert float(rows[2][2]) == pytest.approx(metrics["train"]["loss"], rel=1e-5)
+    assert float(rows[2][3]) == pytest.approx(metrics["validation"]["accuracy"], rel=1e-5)
     # 1,438 digits for training, of which a tenth is set aside: 1,294 make 11 batches of 128.
     assert (metrics["epochs"], metrics["steps"], metrics["device"]) == (2, 22, "cpu")
     assert metrics["versions"]["gpudl"] == version("gpudl")

@@ -247,3 +247,87 @@ def test_parts_that_the_model_does_not_take(
     said = capsys.readouterr().err
     assert "Traceback" not in said and "This is a bug" not in said
     assert "lft" in said and "left" in said
+
+
+SHARED = """\
+[data]
+dataset = "npz"
+path = "towers.npz"
+
+[[model.layers]]
+type = "input"
+name = "left"
+shape = [4]
+
+[[model.layers]]
+type = "input"
+name = "right"
+shape = [4]
+
+[[model.layers]]
+type = "dense"
+name = "see"
+inputs = ["left"]
+units = 3
+
+[[model.layers]]
+shares = "see"
+name = "see_right"
+inputs = ["right"]
+
+[[model.layers]]
+type = "subtract"
+inputs = ["see", "see_right"]
+
+[training]
+loss = "mse"
+"""
+
+
+def test_a_layer_that_is_shared(read: Callable[..., experiment.Experiment]) -> None:
+    model = read(SHARED).model({"left": (4,), "right": (4,)})
+    assert [layer.name for layer in model.layers] == ["left", "right", "see", "subtract"]
+    assert model.count_params() == 4 * 3 + 3
+    x = np.ones((2, 4), np.float32)
+    np.testing.assert_array_equal(model.predict([x, x], verbose=0), np.zeros((2, 3)))
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (('shares = "see"', 'shares = "sea"'), r'there is no layer named "sea"; layers with a name are see'),
+        (('shares = "see"', 'shares = "left"'), r'there is no layer named "left"'),
+        (('shares = "see"', 'shares = "see"\nunits = 3'), r'beside "shares" there can be "name" and "inputs"'),
+    ],
+)
+def test_what_cannot_be_shared(read: Callable[..., experiment.Experiment], change: tuple[str, str], says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        read(SHARED, change)
+
+
+def test_a_layer_that_leads_to_no_output_is_named(read: Callable[..., experiment.Experiment]) -> None:
+    dead = '[[model.layers]]\ntype = "dense"\nunits = 2\ninputs = ["left"]\n\n[training]'
+    with pytest.raises(UsageError, match=r'Subtract "subtract" leads to no output'):
+        read(SHARED, ("[training]", dead)).model({"left": (4,), "right": (4,)})
+
+
+def test_predictions_of_several_outputs(
+    read: Callable[..., experiment.Experiment], here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arrays(here)
+    read(TWO_TOWERS)
+    assert main(["train", "x.toml", "--run-dir", "run"]) == 0
+    rng = np.random.default_rng(0)
+    left, right = rng.standard_normal((3, 4)), rng.standard_normal((3, 6, 6, 1))
+    np.savez(here / "samples.npz", **{"left": left, "x.right": right})
+    capsys.readouterr()
+    assert main(["predict", "run", "samples.npz"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "output label" and lines[1] == "sample\tclass\tprobability" and lines[5] == "output size"
+    assert len(lines) == 10
+    assert main(["predict", "run", "samples.npz", "--out", "y.npz"]) == 0
+    found = np.load(here / "y.npz")
+    assert found["label"].shape == (3, 3) and found["size"].shape == (3, 1)
+    np.savez(here / "half.npz", left=left)
+    assert main(["predict", "run", "half.npz"]) == 3
+    assert "holds left, but the model takes left, right" in capsys.readouterr().err

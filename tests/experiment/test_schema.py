@@ -148,7 +148,7 @@ def test_what_is_accepted(table: dict[str, Any]) -> None:
         ({"weights": 1}, "a.weights: expected a list of numbers, but got 1"),
         ({"start": 3}, 'a.start: expected the name of an initializer, or a table with "type", but got 3'),
         ({"wrong": []}, 'a.wrong: expected the name of a loss, or a table with "type", but got []'),
-        ({"start": "zero"}, 'a.start: unknown initializer "zero"; did you mean "zeros"?'),
+        ({"start": "zeroes"}, 'a.start: unknown initializer "zeroes"; did you mean "zeros"?'),
         (
             {"start": {"typ": "zeros"}},
             'a.start: needs "type", the name of an initializer; did you mean "type" by "typ"?',

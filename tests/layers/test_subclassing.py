@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gpudl import Sequential, layers, load_model, registry
+from gpudl import Input, Sequential, layers, load_model, ops, registry
 from gpudl.errors import ModelFileError, UsageError
 
 
@@ -165,3 +165,104 @@ def test_a_registered_layer_is_saved_with_its_plugin(tmp_path: Path, monkeypatch
         np.testing.assert_array_equal(load_model(tmp_path / "model.safetensors").predict(X), model.predict(X))
     with pytest.raises(ModelFileError, match=r'unknown layer "linear".*gpudl-linear 1\.0'):
         load_model(tmp_path / "model.safetensors")
+
+
+def test_build_called_by_hand_counts() -> None:
+    dense = layers.Dense(2, kernel_initializer="ones")
+    dense.build((None, 5))
+    dense.set_weights([np.full((5, 2), 2.0), np.ones(2)])
+    np.testing.assert_array_equal(dense(np.ones((1, 5), np.float32)).numpy(), [[11, 11]])
+    assert len(dense.weights) == 2
+
+
+def test_a_layer_that_builds_its_layers_builds_them_once() -> None:
+    class Two(layers.Layer):
+        def __init__(self, **settings: Any) -> None:
+            super().__init__(**settings)
+            self.first, self.second = layers.Dense(3), layers.Dense(2)
+
+        def build(self, input_shape: Any) -> None:
+            self.first.build(input_shape)
+            self.second.build((None, 3))
+
+        def call(self, x: Any) -> Any:
+            return self.second(self.first(x))
+
+    two = Two()
+    two(np.ones((1, 5), np.float32))
+    assert two.count_params() == 5 * 3 + 3 + 3 * 2 + 2
+
+
+def test_a_layer_of_ones_own_cannot_change_the_data() -> None:
+    class Scale(layers.Layer):
+        def call(self, x: Any) -> Any:
+            x /= 255.0
+            return x
+
+    x = np.full((4, 2), 255, np.float32)
+    np.testing.assert_array_equal(Scale()(x), np.ones((4, 2)))
+    assert x.min() == 255
+
+
+def test_a_layer_of_ones_own_is_given_integers_as_they_are() -> None:
+    class Looked(layers.Layer):
+        def call(self, x: Any) -> Any:
+            return np.arange(10.0, dtype=np.float32)[x]
+
+    np.testing.assert_array_equal(Looked()(np.array([[3, 1]])), [[3, 1]])
+
+
+def test_a_call_that_returns_nothing_is_named() -> None:
+    class Forgotten(layers.Layer):
+        def call(self, x: Any) -> Any:
+            ops.relu(x)
+
+    with pytest.raises(UsageError, match=r"Forgotten.*call returned None; end it with return"):
+        Forgotten()(np.ones((1, 2)))
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda x: layers.Dense(3)([x, x]), "takes one input, but was called on 2; join them"),
+        (lambda x: layers.Conv2D(3, 3)([Input((8, 8, 1)), Input((8, 8, 1))]), "takes one input, but was called on 2"),
+        (lambda x: layers.Dense(3)(None), "was called on None"),
+        (lambda x: layers.Dense(3)(), "was called on nothing"),
+        (lambda x: layers.Dense(3)("x"), "was called on 'x'"),
+        (lambda x: layers.Dense(3, name=3), "name must be a string"),
+        (lambda x: layers.Dense(3, name="a/b"), "separates names of layers"),
+        (lambda x: layers.Dense(3, trainable="no"), "trainable must be True or False"),
+        (lambda x: layers.Dense(3, kernel_initializer=0.5), "initializer=0.5 is no initializer"),
+        (lambda x: layers.Dropout(0.5, seed=2.5), "seed must be an integer"),
+        (lambda x: layers.BatchNormalization(axis=(1, 2)), "axis must be an integer"),
+        (lambda x: layers.Rescaling("1/255"), "scale must be a number"),
+        (lambda x: layers.Embedding(10, 4)(np.array([[0.5]])), "takes whole numbers"),
+    ],
+)
+def test_what_a_layer_is_not_to_be_given(call: Any, says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        call(np.ones((2, 4), np.float32))
+
+
+def test_arguments_of_older_lessons() -> None:
+    assert Sequential([layers.Dense(3, input_dim=8)]).output_shape == (None, 3)  # pyright: ignore[reportCallIssue]
+    assert layers.LeakyReLU(alpha=0.1).negative_slope == 0.1  # pyright: ignore[reportCallIssue]
+    assert layers.Embedding(9, 2, input_length=4).output_dim == 2  # pyright: ignore[reportCallIssue]
+    assert layers.Dense(np.int64(3)).units == 3  # pyright: ignore[reportArgumentType]
+
+
+def test_two_layers_with_one_seed_draw_the_same() -> None:
+    x = np.ones((50, 20), np.float32)
+    one, other = layers.Dropout(0.5, seed=3), layers.Dropout(0.5, seed=3)
+    first = one(x, training=True)
+    np.testing.assert_array_equal(first, other(x, training=True))
+    assert (one(x, training=True) != first).any()
+
+
+def test_a_frozen_model_keeps_what_is_thawed_in_it() -> None:
+    model = Sequential([Input((3,)), layers.Dense(2), layers.Dense(1)])
+    model.trainable = False
+    model.layers[-1].trainable = True
+    assert model.trainable_weights == [] and len(model.non_trainable_weights) == 4
+    model.trainable = True
+    assert len(model.trainable_weights) == 4

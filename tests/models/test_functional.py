@@ -356,7 +356,8 @@ def test_what_a_model_cannot_be_made_of(make: Any, says: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "use", [bool, len, float, list, np.asarray, lambda x: x.numpy(), lambda x: x > 1, lambda x: 1 if x else 0]
+    "use",
+    [bool, len, float, list, np.asarray, lambda x: x.numpy(), lambda x: 1 if x > 1 else 0],
 )
 def test_a_symbolic_tensor_has_no_values(use: Any) -> None:
     with pytest.raises(UsageError, match=r"has no values: it stands for data"):

@@ -245,13 +245,17 @@ def test_several_inputs_and_outputs_from_a_generator() -> None:
     [
         ({"y": Y}, "y cannot be given beside a generator"),
         ({"sample_weight": W}, "sample_weight cannot be given beside a generator"),
-        ({"batch_size": 4}, "batch_size cannot be given beside a generator"),
         ({"validation_split": 0.2}, "validation_split=0.2 needs arrays"),
     ],
 )
 def test_what_cannot_be_given_beside_a_generator(given: Any, says: str) -> None:
     with pytest.raises(UsageError, match=says):
         model().fit(for_ever(), steps_per_epoch=2, verbose=0, **given)
+
+
+def test_batch_size_changes_nothing_beside_a_generator() -> None:
+    with pytest.warns(UserWarning, match="batch_size=4 changes nothing: a generator yields batches of its own"):
+        model().fit(for_ever(), steps_per_epoch=2, verbose=0, batch_size=4)
 
 
 def test_batches_that_are_none() -> None:

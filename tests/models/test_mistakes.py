@@ -12,7 +12,7 @@ import pytest
 
 import gpudl
 from gpudl import Input, Model, Sequential, activations, callbacks, layers, losses, optimizers
-from gpudl.errors import GpudlError
+from gpudl.errors import GpudlError, UsageError
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(40, 4)).astype("float32")
@@ -137,7 +137,7 @@ MISTAKES = [
         "y cannot be given beside a generator",
         "yields (x, y)",
     ),
-    case("a percentage", lambda: fit(validation_split=20), "validation_split=20 must lie between 0 and 1"),
+    case("a percentage", lambda: fit(validation_split=20), "validation_split=20 must be a number between 0 and 1"),
     case("validation without y", lambda: fit(validation_data=X), "must be (x, y) or (x, y, sample_weight)"),
     *(
         case(f"{name}={value!r}", lambda name=name, value=value: fit(**{name: value}), f"{name}={value!r} must be ")
@@ -240,7 +240,7 @@ MISTAKES = [
     case(
         "weights that do not fit",
         lambda: model().set_weights([np.zeros((4, 6)), np.zeros(6), np.zeros((6, 3)), np.zeros(3)]),
-        'weight "kernel" has shape (4, 5), but the given array has shape (4, 6)',
+        'kernel" has shape (4, 5), but the given array has shape (4, 6)',
     ),
     case("too few weights", lambda: model().set_weights([np.zeros((4, 5))]), "has 4 weights, but 1 "),
 ]
@@ -325,3 +325,67 @@ def test_doubtful(mistake: Callable[[], Any], about: tuple[str, ...]) -> None:
 )
 def test_no_false_alarm(right: Callable[[], Any]) -> None:
     assert warnings_of(right) == []
+
+
+def one_softmax(loss: str) -> Sequential:
+    model = Sequential([Input((3,)), layers.Dense(1, activation="softmax")])
+    model.compile("sgd", loss)
+    return model
+
+
+def of_three(loss: Any) -> Sequential:
+    model = Sequential([Input((3,)), layers.Dense(3, activation="softmax")])
+    model.compile("sgd", loss)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("model", "y", "warns"),
+    [
+        (lambda: one_softmax("categorical_crossentropy"), np.ones((6, 1)), "as a softmax over one unit always is"),
+        (lambda: of_three("categorical_crossentropy"), -np.eye(3)[[0, 1, 2] * 2], "run from -1 to -0"),
+        (lambda: of_three("categorical_crossentropy"), np.ones((6, 3)), "sum to 3 to 3"),
+    ],
+)
+def test_what_is_warned_of(model: Any, y: np.ndarray, warns: str) -> None:
+    with pytest.warns(UserWarning, match=warns):
+        model().fit(np.ones((6, 3)), y, verbose=0)
+
+
+def test_a_sigmoid_under_a_loss_on_scores() -> None:
+    model = Sequential([Input((3,)), layers.Dense(1, activation="sigmoid")])
+    model.compile("sgd", losses.BinaryCrossentropy(from_logits=True))
+    with pytest.warns(UserWarning, match="come out of a sigmoid"):
+        model.fit(np.ones((6, 3)), np.ones(6), verbose=0)
+
+
+def test_classes_along_another_axis() -> None:
+    model = Sequential([Input((5, 3)), layers.Dense(3), layers.Softmax(axis=1)])
+    model.compile("sgd", losses.SparseCategoricalCrossentropy(axis=1))
+    model.fit(np.ones((6, 5, 3)), np.arange(18).reshape(6, 3) % 5, verbose=0)
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: optimizers.Adam("0.1"), "write the number without quotes"),  # pyright: ignore[reportArgumentType]
+        (lambda: optimizers.SGD(momentum="0.9"), "momentum must be a number"),  # pyright: ignore[reportArgumentType]
+        (lambda: optimizers.RMSprop(rho=2), "rho must lie between 0 and 1"),
+        (lambda: optimizers.Adam(weight_decay=-1), "weight_decay must be at least 0"),
+        (lambda: callbacks.EarlyStopping(patience="3"), "patience must be an integer"),  # pyright: ignore[reportArgumentType]
+        (lambda: callbacks.ReduceLROnPlateau(factor=-0.5), "the rate would be negative"),
+        (lambda: callbacks.LearningRateScheduler(0.1), "must be a function"),  # pyright: ignore[reportArgumentType]
+        (lambda: losses.get(5), "loss=5 is no loss"),
+        (lambda: losses.Huber(dtype="abc"), "dtype must be"),
+    ],
+)
+def test_what_constructors_refuse(make: Any, says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        make()
+
+
+def test_class_weights_of_several_classes_a_sample() -> None:
+    model = Sequential([Input((4, 3)), layers.Dense(3, activation="softmax")])
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    with pytest.raises(UsageError, match="several classes for each"):
+        model.fit(np.ones((6, 4, 3)), np.arange(24).reshape(6, 4) % 3, class_weight={0: 2.0}, verbose=0)

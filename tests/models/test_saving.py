@@ -84,7 +84,7 @@ def test_everything_comes_back(model: Sequential, content: bytes, tmp_path: Path
     assert loaded.get_config() == model.get_config()
     assert loaded.name == "small" and [layer.name for layer in loaded.layers] == [la.name for la in model.layers]
     assert loaded.evaluate(X, Y, return_dict=True) == model.evaluate(X, Y, return_dict=True)
-    assert list(loaded.evaluate(X, Y, return_dict=True)) == ["loss", "acc"]
+    assert list(loaded.evaluate(X, Y, return_dict=True)) == ["acc", "loss"]
     assert loaded.optimizer.get_config() == model.optimizer.get_config()  # pyright: ignore[reportOptionalMemberAccess]
     mine, its = make(), load_model(path)
     for each in (mine, its):

@@ -120,7 +120,7 @@ def test_set_weights_of_a_model() -> None:
     model = Sequential([Input(shape=(6,)), layers.Dense(4, name="a"), layers.Dense(3, name="b")], name="m")
     with pytest.raises(UsageError, match="has 4 weights, but 3 arrays"):
         model.set_weights(model.get_weights()[:3])
-    with pytest.raises(UsageError, match=r'weight "kernel" has shape \(4, 3\)'):
+    with pytest.raises(UsageError, match=r'weight "b/kernel" has shape \(4, 3\)'):
         model.set_weights([*model.get_weights()[:2], np.zeros((3, 4)), np.zeros(3)])
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gpudl import ops
+from gpudl import Input, Model, Tensor, ops
 
 
 class Symbol:
@@ -82,3 +82,30 @@ def test_hands_over(name: str, arguments: tuple[Any, ...], settings: dict[str, A
     y = getattr(ops, name)(*arguments, **settings)
     for each in y if isinstance(y, list) else [y]:
         assert isinstance(each, Symbol)
+
+
+def test_comparisons_are_part_of_a_model() -> None:
+    x = Input((3,))
+    for y, expected in (
+        (ops.where(x > 0, x, 0.0), [[0, 2, 0]]),
+        (ops.cast(x != 0, "float32"), [[1, 1, 0]]),
+        (ops.cast(x == 2, "float32"), [[0, 1, 0]]),
+        (ops.cast(x >= 1.0, "float32"), [[0, 1, 0]]),
+        (x % 2, [[1, 0, 0]]),
+    ):
+        np.testing.assert_array_equal(np.asarray(Model(x, y)(np.array([[-1.0, 2, 0]], np.float32))), expected)
+
+
+def test_tensors_are_compared_by_their_numbers() -> None:
+    tensor = Tensor(np.array([1.0, 3.0], np.float32))
+    np.testing.assert_array_equal(tensor == 3, [False, True])
+    np.testing.assert_array_equal(tensor != tensor, [False, False])
+    assert tensor != None and hash(tensor) == hash(tensor)  # noqa: E711
+
+
+def test_integers_beside_floating_point_take_its_type() -> None:
+    f, i = np.ones((2, 2), np.float32), np.ones((2, 2), np.int64)
+    for y in (ops.add(f, i), ops.multiply(i, f), ops.matmul(f, i), ops.power(f, i), ops.maximum(f, i), ops.divide(i, i),
+              ops.concatenate([f, i]), Tensor(f) - i):  # fmt: skip
+        assert y.dtype == np.float32
+    assert ops.add(i, i).dtype == np.int64

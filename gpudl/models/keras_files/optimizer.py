@@ -15,7 +15,7 @@ import numpy as np
 from gpudl import registry
 from gpudl.autograd import Parameter
 from gpudl.backend import to_numpy
-from gpudl.optimizers import Adam, Optimizer, RMSprop
+from gpudl.optimizers import Optimizer, RMSprop
 
 
 def _order(optimizer: Optimizer, count: int) -> list[tuple[int, str]]:
@@ -26,13 +26,6 @@ def _order(optimizer: Optimizer, count: int) -> list[tuple[int, str]]:
     order += [(i, "accumulated") for i in range(count) if getattr(optimizer, "gradient_accumulation_steps", None)]
     order += [(i, name) for i in range(count) for name in together]
     return order + [(i, name) for name in optimizer.slot_names if name in apart for i in range(count)]
-
-
-def _share(optimizer: Optimizer, slot: str) -> float:
-    """Return what a slot of gpudl is to be multiplied by: its Adam keeps sums where Keras keeps means."""
-    if isinstance(optimizer, Adam) and slot in optimizer.slot_names:
-        return 1 - (optimizer.beta_1 if slot == "momentum" else optimizer.beta_2)
-    return 1.0
 
 
 def _last(optimizer: Optimizer, steps: int) -> list[float]:
@@ -57,7 +50,7 @@ def to_keras(optimizer: Optimizer, weights: Sequence[Parameter]) -> list[np.ndar
         arrays.append(np.asarray(state["learning_rate"], np.float32))
     for i, name in _order(optimizer, len(weights)):
         slot = to_numpy(state["arrays"][f"{i}/{name}"])
-        arrays.append(np.asarray(slot * slot.dtype.type(_share(optimizer, name)), order="C"))
+        arrays.append(np.asarray(slot * slot.dtype.type(optimizer.slot_share(name)), order="C"))
     return arrays + [np.asarray(number, np.float32) for number in _last(optimizer, state["iterations"])]
 
 
@@ -84,6 +77,6 @@ def from_keras(optimizer: Optimizer, arrays: Sequence[np.ndarray], weights: Sequ
         if array.shape != weight.shape:
             return f"an array of shape {array.shape} stands where {weight.name} has {weight.shape}"
         values = array.astype(weight.dtype, copy=False)
-        state["arrays"][f"{i}/{name}"] = values / values.dtype.type(_share(optimizer, name))
+        state["arrays"][f"{i}/{name}"] = values / values.dtype.type(optimizer.slot_share(name))
     optimizer.load_state(state, weights)
     return None

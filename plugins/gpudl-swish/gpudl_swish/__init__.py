@@ -1,6 +1,6 @@
-"""Swish for gpudl: y = x * sigmoid(beta x).
+"""Relatives of swish for gpudl: a layer that learns its slope, and a steeper activation.
 
-Source: Ramachandran, Zoph and Le 2017, arXiv 1710.05941.
+Sources: Ramachandran, Zoph and Le 2017, arXiv 1710.05941; Alcaide 2018, arXiv 1801.07145.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from gpudl.layers import Layer, LayerSettings
 
 
 @differentiable
-def swish(x: Array) -> tuple[Array, Any]:
-    """x * sigmoid(x), elementwise. Gradient: s + y (1 - s) with s = sigmoid(x)."""
+def e_swish(x: Array) -> tuple[Array, Any]:
+    """1.5 x sigmoid(x), elementwise. Gradient: 1.5 s + y (1 - s) with s = sigmoid(x)."""
     xp = array_module(x)
     s = 0.5 * (1 + xp.tanh(0.5 * x))  # the sigmoid, in a form that cannot overflow
-    y = x * s
-    return y, lambda dy: dy * (s + y * (1 - s))
+    y = 1.5 * x * s
+    return y, lambda dy: dy * (1.5 * s + y * (1 - s))
 
 
 class Swish(Layer):
@@ -48,4 +48,4 @@ def register_layers(register: Register) -> None:
 
 @hookimpl
 def register_activations(register: Register) -> None:
-    register("swish", swish)
+    register("e_swish", e_swish)

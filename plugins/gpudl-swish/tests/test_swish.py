@@ -17,7 +17,7 @@ from gpudl.testing import check_layer, check_op  # noqa: E402
 
 def test_activation_and_gradient() -> None:
     x = np.random.default_rng(0).normal(size=(4, 5)) * 3
-    check_op(gpudl_swish.swish, (x,), oracle=lambda x: x / (1 + np.exp(-x)))
+    check_op(gpudl_swish.e_swish, (x,), oracle=lambda x: 1.5 * x / (1 + np.exp(-x)))
 
 
 def test_layer() -> None:
@@ -25,7 +25,7 @@ def test_layer() -> None:
 
 
 def test_found_by_name() -> None:
-    assert layers.Dense(3, activation="swish").activation is gpudl_swish.swish
+    assert layers.Dense(3, activation="e_swish").activation is gpudl_swish.e_swish
     assert isinstance(registry.resolve("layers", {"type": "swish", "beta": 2.0}), gpudl_swish.Swish)
 
 
