@@ -59,6 +59,22 @@ def _one_thread(torch: Any) -> None:
     """The cases are small; `torch` sets one thread."""
 
 
+PENALTIES = (None, None, "l1", "l2", "L1L2")
+CONSTRAINTS = (None, None, "non_neg", "unit_norm", "max_norm")
+
+
+def penalties_of(name: str, of_keras: Any, settings: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:
+    """Draw a regularizer and a constraint, or none, for each argument of a layer that takes one."""
+    drawn: dict[str, Any] = {}
+    in_keras = inspect.signature(of_keras.__init__).parameters.values()
+    of_all = ("activity_regularizer",) if any(p.kind is p.VAR_KEYWORD for p in in_keras) else ()
+    for argument in (*inspect.signature(getattr(layers, name).__init__).parameters, *of_all):
+        choices = PENALTIES if argument.endswith("_regularizer") else CONSTRAINTS
+        if argument.endswith(("_regularizer", "_constraint")):
+            drawn[argument] = choices[rng.integers(len(choices))]
+    return {argument: value for argument, value in drawn.items() if value is not None and argument not in settings}
+
+
 @pytest.fixture(scope="session")
 def same_layer(keras: Any, torch: Any, score: Callable[..., AbstractContextManager[None]]) -> Callable[..., None]:
     """Make one layer in both, with the same weights; compare names of weights, outputs, gradients and state."""
@@ -69,6 +85,7 @@ def same_layer(keras: Any, torch: Any, score: Callable[..., AbstractContextManag
 
     def both(name: str, settings: dict[str, Any], shape: Sequence[int], seed: int, training: Sequence[bool]) -> None:
         rng = np.random.default_rng(seed)
+        settings = {**penalties_of(name, getattr(keras.layers, name), settings, rng), **settings}
         ours = getattr(layers, name)(**settings)
         theirs = getattr(keras.layers, name)(**settings)
         x = rng.standard_normal(shape).astype(np.float32)
@@ -76,6 +93,12 @@ def same_layer(keras: Any, torch: Any, score: Callable[..., AbstractContextManag
         theirs.build(tuple(shape))
         assert [(w.name, w.shape) for w in ours.weights] == [(w.name, tuple(w.shape)) for w in theirs.weights]
         assert [w.trainable for w in ours.weights] == [w.trainable for w in theirs.weights]
+        for mine, other in zip(ours.weights, theirs.weights, strict=True):
+            assert (mine.constraint is None) == (other.constraint is None), mine.name
+            if mine.constraint is not None:
+                values = rng.standard_normal(mine.shape).astype(np.float32)
+                constrained = other.constraint(torch.from_numpy(values)).numpy()
+                check_close(f"{name}: constrained {mine.name}", mine.constraint(values), constrained)
         told = ours.compute_output_shape((None, *shape[1:]))
         assert told == tuple(theirs.compute_output_shape((None, *shape[1:])))
         weights = [rng.uniform(0.2, 1.2, w.shape).astype(np.float32) for w in ours.weights]
@@ -93,6 +116,8 @@ def same_layer(keras: Any, torch: Any, score: Callable[..., AbstractContextManag
             what = f"{name}(training={phase})"
             assert y.dtype == np.float32
             check_close(f"{what}: value", y.data, y_theirs.detach().numpy())
+            losses = [sum(float(np.asarray(loss)) for loss in ours.losses), sum(float(loss.detach()) for loss in theirs.losses)]
+            assert losses[0] == pytest.approx(losses[1], rel=1e-5), f"{what}: what is added to the loss"
             for mine, other in zip(ours.non_trainable_weights, theirs.non_trainable_weights, strict=True):
                 check_close(f"{what}: {mine.name} after", mine.data, other.numpy())
             if "softmax" in str(settings.get("activation")) and y.shape[-1] == 1:
