@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         utils,
     )
     from gpudl.autograd import Parameter, Tensor, no_grad
+    from gpudl.config import set_float32_precision
     from gpudl.initializers import Initializer
     from gpudl.layers import Input, Layer
     from gpudl.losses import Loss
@@ -58,13 +59,14 @@ _NAMES = {
     "Variable": "variables",
     "load_model": "models",
     "no_grad": "autograd",
+    "set_float32_precision": "config",
 }
 
 __all__ = [
     "Initializer", "Input", "Layer", "Loss", "Metric", "Model", "Optimizer", "Parameter", "Regularizer", "Sequential",
     "Tensor", "Variable", "activations", "backend", "callbacks", "config", "constraints", "datasets", "initializers",
     "layers", "load_model", "losses", "metrics", "models", "no_grad", "ops", "optimizers", "random", "regularizers",
-    "saving", "schedules", "utils", "version",
+    "saving", "schedules", "set_float32_precision", "utils", "version",
 ]  # fmt: skip
 
 

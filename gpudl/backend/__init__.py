@@ -8,7 +8,6 @@ CuPy is imported only when an array of it is at hand or a GPU is asked for.
 from __future__ import annotations
 
 import importlib
-import importlib.util
 from functools import cache
 from types import ModuleType
 from typing import Any, TypeAlias
@@ -56,8 +55,6 @@ def array_module(*arrays: Array) -> Any:
 
 @cache
 def _kernel_module(stem: str, name: str) -> ModuleType:
-    if importlib.util.find_spec(f"gpudl.backend.{name}") is None:
-        raise DeviceError(f"this version of gpudl has no {name} kernels for {stem}; use NumPy arrays")
     return importlib.import_module(f"gpudl.backend.{name}.{stem}")
 
 
@@ -74,7 +71,10 @@ def resolve_device(device: str) -> str:
     if device not in ("auto", "cpu", "cuda"):
         raise DeviceError(f'device "{device}" is unknown; use "auto", "cpu" or "cuda"')
     if device == "cuda":
-        raise DeviceError("this version of gpudl has no CUDA kernels; use --device cpu, or leave --device out")
+        raise DeviceError(
+            "this version of gpudl trains on the CPU only, though its ops take CuPy arrays; use --device cpu, or leave "
+            "--device out"
+        )
     return "cpu"
 
 

@@ -116,7 +116,10 @@ def same_layer(keras: Any, torch: Any, score: Callable[..., AbstractContextManag
             what = f"{name}(training={phase})"
             assert y.dtype == np.float32
             check_close(f"{what}: value", y.data, y_theirs.detach().numpy())
-            losses = [sum(float(np.asarray(loss)) for loss in ours.losses), sum(float(loss.detach()) for loss in theirs.losses)]
+            losses = [
+                sum(float(np.asarray(loss)) for loss in ours.losses),
+                sum(float(loss.detach()) for loss in theirs.losses),
+            ]
             assert losses[0] == pytest.approx(losses[1], rel=1e-5), f"{what}: what is added to the loss"
             for mine, other in zip(ours.non_trainable_weights, theirs.non_trainable_weights, strict=True):
                 check_close(f"{what}: {mine.name} after", mine.data, other.numpy())

@@ -1,0 +1,1 @@
+"""CUDA kernels, launched through CuPy. `<stem>.py` has the same functions as `backend/numpy/<stem>.py`."""

@@ -1,0 +1,217 @@
+// 2-D convolution and its two adjoints as products of matrices that are never written down (implicit GEMM).
+//
+// `gather` makes every output from the inputs that it covers. It is the forward convolution,
+//     y[n, p, q, k] = bias[k] + sum over r, s, c of x[n, p stride + r, q stride + s, c] kernel[r, s, c, k],
+// a product of M = N P Q rows and K columns over a depth of R S C; and, with other numbers in `Gather`, the gradient of
+// its input, which reads dy. With strides larger than 1 that is one call for each of the stride^2 phases of the input's
+// positions: a phase is reached by some of the taps only, and those reach all of it, so no zero is ever multiplied.
+//
+// `kernel_gradient` makes dkernel[r, s, c, k], a product of R S C rows and K columns over a depth of N P Q. The depth is
+// long and the product small, so it is cut into `splits` parts that blocks of their own add up; `add_parts` adds those
+// in a fixed order. No atomics: equal inputs give equal bits.
+//
+// Bytes and operations of the forward convolution: 2 N P Q K R S C / groups operations on N H W C + R S C K / groups +
+// N P Q K numbers. How the tiles lie in shared memory, tiles.cuh says.
+#include "tiles.cuh"
+
+// An image that is read, the positions something is made for, and which taps lead from one to the other: position p of
+// the rows reads row p * stride + tap * step + base.
+struct Axis {
+    int size, out, taps, stride, step, base;
+    int tap_stride, tap_base;    // tap i is row tap_base + i * tap_stride of the kernel
+    int to_size, to_stride, to_base;  // position p is written to row p * to_stride + to_base of an image of that size
+};
+
+struct Gather {
+    Axis rows, columns;
+    int batch, channels, filters, groups;  // channels of the image that is read, filters of what is written
+    int kernel_columns;
+    Divisor by_columns, by_rows, by_depth, by_taps;  // positions in a row, rows, channels of a group, taps in a row
+};
+
+#ifdef GATHER
+
+// Rows are positions (n, p, q), the depth is (r, s, c).
+struct Positions {
+    static constexpr int CHUNKS = BK / WIDTH, EACH = BM * CHUNKS / THREADS;
+    static_assert(EACH * THREADS == BM * CHUNKS && THREADS % CHUNKS == 0);
+    const T* x;
+    const Gather& g;
+    int depth, channel, k;
+    INDEX image[EACH];
+    int row[EACH], column[EACH];
+
+    __device__ __forceinline__ Positions(const T* x, const Gather& g, int group, int first, int depth)
+        : x(x), g(g), depth(depth), channel(group * int(g.by_depth.number)), k(threadIdx.x % CHUNKS * WIDTH) {
+#pragma unroll
+        for (int i = 0; i < EACH; ++i) {
+            const int m = first + (threadIdx.x + i * THREADS) / CHUNKS;
+            const Quotient line = divide(m, g.by_columns), place = divide(line.quotient, g.by_rows);
+            const bool real = place.quotient < g.batch;
+            image[i] = INDEX(real ? place.quotient : 0) * g.rows.size * g.columns.size;
+            row[i] = real ? place.remainder * g.rows.stride + g.rows.base : -(1 << 30);
+            column[i] = line.remainder * g.columns.stride + g.columns.base;
+        }
+    }
+
+    __device__ __forceinline__ void load(T* tile, int step) const {
+        const int at = step * BK + k;
+        const Quotient tap = divide(at, g.by_depth), place = divide(tap.quotient, g.by_taps);
+        const int down = place.quotient * g.rows.step, right = place.remainder * g.columns.step;
+#pragma unroll
+        for (int i = 0; i < EACH; ++i) {
+            const int h = row[i] + down, w = column[i] + right;
+            const bool inside = at < depth && unsigned(h) < unsigned(g.rows.size) && unsigned(w) < unsigned(g.columns.size);
+            const INDEX from = (image[i] + h * g.columns.size + w) * g.channels + channel + tap.remainder;
+            copy_async<WIDTH * int(sizeof(T))>(tile + a_place((threadIdx.x + i * THREADS) / CHUNKS, k),
+                                               x + (inside ? from : 0), inside);
+        }
+    }
+};
+
+// The kernel's numbers: rows of the matrix are (r, s, c), columns the filters of a group.
+struct Taps {
+    static constexpr int CHUNKS = BN / KERNEL_WIDTH, EACH = BK * CHUNKS / THREADS;
+    static_assert(EACH * THREADS == BK * CHUNKS && THREADS % CHUNKS == 0);
+    const T* kernel;
+    const Gather& g;
+    int depth, n, filter;
+    bool real;
+
+    __device__ __forceinline__ Taps(const T* kernel, const Gather& g, int group, int first, int depth)
+        : kernel(kernel), g(g), depth(depth), n(threadIdx.x % CHUNKS * KERNEL_WIDTH) {
+        const int each = g.filters / g.groups;
+        filter = group * each + first + n;
+        real = first + n < each;
+    }
+
+    __device__ __forceinline__ void load(T* tile, int step) const {
+#pragma unroll
+        for (int i = 0; i < EACH; ++i) {
+            const int k = (threadIdx.x + i * THREADS) / CHUNKS, at = step * BK + k;
+            const Quotient tap = divide(at, g.by_depth), place = divide(tap.quotient, g.by_taps);
+            const int r = place.quotient * g.rows.tap_stride + g.rows.tap_base;
+            const int s = place.remainder * g.columns.tap_stride + g.columns.tap_base;
+            const INDEX line = INDEX(r * g.kernel_columns + s) * g.by_depth.number + tap.remainder;
+            const bool inside = real && at < depth;
+            copy_async<KERNEL_WIDTH * int(sizeof(T))>(tile + b_place(k, n), kernel + (inside ? line * g.filters + filter : 0),
+                                                      inside);
+        }
+    }
+};
+
+extern "C" __global__ void __launch_bounds__(THREADS, 1)
+    gather(const T* __restrict__ x, const T* __restrict__ kernel, const T* __restrict__ bias, T* __restrict__ y,
+           const Gather g) {
+    const int each = g.filters / g.groups, tiles = (each + BN - 1) / BN;
+    const int group = blockIdx.y / tiles, first_filter = blockIdx.y % tiles * BN;
+    const int depth = g.rows.taps * g.columns.taps * g.by_depth.number;
+    const int first = blockIdx.x * BM;
+    Positions positions(x, g, group, first, depth);
+    Taps taps(kernel, g, group, first_filter, depth);
+    Sums sums;
+    add_up(positions, taps, (depth + BK - 1) / BK, sums);
+#pragma unroll
+    for (int i = 0; i < ROWS; ++i) {
+        const Quotient line = divide(first + row_in_tile(i), g.by_columns), place = divide(line.quotient, g.by_rows);
+        if (place.quotient >= g.batch) continue;
+        const int h = place.remainder * g.rows.to_stride + g.rows.to_base;
+        const int w = line.remainder * g.columns.to_stride + g.columns.to_base;
+        T* to = y + ((INDEX(place.quotient) * g.rows.to_size + h) * g.columns.to_size + w) * g.filters + group * each;
+#pragma unroll
+        for (int j = 0; j < COLUMNS; ++j) {
+            const int filter = first_filter + column_in_tile(j);
+            if (filter < each) to[filter] = sums[i][j] + (bias ? bias[group * each + filter] : T(0));
+        }
+    }
+}
+
+#endif
+
+#ifdef KERNEL_GRADIENT
+
+// Rows are (r, s, c), the depth is positions (n, p, q).
+struct TapsOfImages {
+    static constexpr int CHUNKS = BM / WIDTH, EACH = BK * CHUNKS / THREADS;
+    static_assert(EACH * THREADS == BK * CHUNKS && THREADS % CHUNKS == 0);
+    const T* x;
+    const Gather& g;
+    int begin, end, m, down, right, channel;
+    bool real;
+
+    __device__ __forceinline__ TapsOfImages(const T* x, const Gather& g, int group, int first, int begin, int end)
+        : x(x), g(g), begin(begin), end(end), m(threadIdx.x % CHUNKS * WIDTH) {
+        const Quotient tap = divide(first + m, g.by_depth), place = divide(tap.quotient, g.by_taps);
+        down = place.quotient * g.rows.step + g.rows.base;
+        right = place.remainder * g.columns.step + g.columns.base;
+        channel = group * g.by_depth.number + tap.remainder;
+        real = place.quotient < g.rows.taps;
+    }
+
+    __device__ __forceinline__ void load(T* tile, int step) const {
+#pragma unroll
+        for (int i = 0; i < EACH; ++i) {
+            const int k = (threadIdx.x + i * THREADS) / CHUNKS, at = begin + step * BK + k;
+            const Quotient line = divide(at, g.by_columns), place = divide(line.quotient, g.by_rows);
+            const int h = place.remainder * g.rows.stride + down, w = line.remainder * g.columns.stride + right;
+            const bool inside =
+                real && at < end && unsigned(h) < unsigned(g.rows.size) && unsigned(w) < unsigned(g.columns.size);
+            const INDEX from = ((INDEX(place.quotient) * g.rows.size + h) * g.columns.size + w) * g.channels + channel;
+            copy_async<WIDTH * int(sizeof(T))>(tile + a_place(m, k), x + (inside ? from : 0), inside);
+        }
+    }
+};
+
+// The gradient of the output: rows of the matrix are positions, columns the filters of a group.
+struct Gradients {
+    static constexpr int CHUNKS = BN / KERNEL_WIDTH, EACH = BK * CHUNKS / THREADS;
+    static_assert(EACH * THREADS == BK * CHUNKS && THREADS % CHUNKS == 0);
+    const T* dy;
+    const Gather& g;
+    int begin, end, n, filter;
+    bool real;
+
+    __device__ __forceinline__ Gradients(const T* dy, const Gather& g, int group, int first, int begin, int end)
+        : dy(dy), g(g), begin(begin), end(end), n(threadIdx.x % CHUNKS * KERNEL_WIDTH) {
+        const int each = g.filters / g.groups;
+        filter = group * each + first + n;
+        real = first + n < each;
+    }
+
+    __device__ __forceinline__ void load(T* tile, int step) const {
+#pragma unroll
+        for (int i = 0; i < EACH; ++i) {
+            const int k = (threadIdx.x + i * THREADS) / CHUNKS, at = begin + step * BK + k;
+            const bool inside = real && at < end;
+            copy_async<KERNEL_WIDTH * int(sizeof(T))>(tile + b_place(k, n), dy + (inside ? INDEX(at) * g.filters + filter : 0),
+                                                      inside);
+        }
+    }
+};
+
+// parts (splits, R S C / groups, K), each the sum over `share` positions.
+extern "C" __global__ void __launch_bounds__(THREADS, 1)
+    kernel_gradient(const T* __restrict__ x, const T* __restrict__ dy, T* __restrict__ parts, const int share,
+                    const Gather g) {
+    const int each = g.filters / g.groups, tiles = (each + BN - 1) / BN;
+    const int group = blockIdx.y / tiles, first_filter = blockIdx.y % tiles * BN;
+    const int rows = g.rows.taps * g.columns.taps * g.by_depth.number, first = blockIdx.x * BM;
+    const int begin = blockIdx.z * share, end = min(begin + share, g.batch * g.rows.out * g.columns.out);
+    TapsOfImages images(x, g, group, first, begin, end);
+    Gradients gradients(dy, g, group, first_filter, begin, end);
+    Sums sums;
+    add_up(images, gradients, (end - begin + BK - 1) / BK, sums);
+    T* part = parts + INDEX(blockIdx.z) * rows * g.filters;
+#pragma unroll
+    for (int i = 0; i < ROWS; ++i) {
+        const int row = first + row_in_tile(i);
+        if (row >= rows) continue;
+#pragma unroll
+        for (int j = 0; j < COLUMNS; ++j) {
+            const int filter = first_filter + column_in_tile(j);
+            if (filter < each) part[INDEX(row) * g.filters + group * each + filter] = sums[i][j];
+        }
+    }
+}
+
+#endif

@@ -1,0 +1,64 @@
+"""Depthwise convolution on the GPU: launches of depthwise.cu, which says how the work is done."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from gpudl.backend import Array, array_module
+from gpudl.backend.cupy.launching import contiguous, index_type, launch, launch_each, type_of
+from gpudl.backend.cupy.parts import sum_of_parts
+from gpudl.backend.cupy.windows import windows
+from gpudl.shapes import DepthwiseGeometry
+
+WARPS = 8
+BLOCKS = 528
+"""Blocks that keep a large GPU busy, four for each of 132 multiprocessors."""
+
+
+@lru_cache(maxsize=1024)
+def _for_outputs(conv: DepthwiseGeometry) -> np.ndarray:
+    return windows(conv, conv.y_shape, conv.multiplier)
+
+
+@lru_cache(maxsize=1024)
+def _for_inputs(conv: DepthwiseGeometry) -> np.ndarray:
+    return windows(conv, conv.x_shape, conv.multiplier)
+
+
+def forward(x: Array, kernel: Array, bias: Array | None, conv: DepthwiseGeometry) -> Array:
+    """x (N, H, W, C), kernel (R, S, C, multiplier), bias (C * multiplier,) or None -> y (N, P, Q, C * multiplier)."""
+    xp = array_module(x)
+    y = xp.empty(conv.y_shape, x.dtype)
+    bias = None if bias is None else contiguous(bias.astype(x.dtype, copy=False))
+    arguments = (contiguous(x), contiguous(kernel), bias, y, _for_outputs(conv))
+    launch_each("depthwise", "forward", y.size, arguments, x.size)
+    return y
+
+
+def input_gradient(dy: Array, kernel: Array, conv: DepthwiseGeometry) -> Array:
+    """dy (N, P, Q, C * multiplier), kernel (R, S, C, multiplier) -> dx (N, H, W, C)."""
+    xp = array_module(dy)
+    dx = xp.empty(conv.x_shape, dy.dtype)
+    arguments = (contiguous(dy), contiguous(kernel), dx, _for_inputs(conv))
+    launch_each("depthwise", "input_gradient", dx.size, arguments, dy.size)
+    return dx
+
+
+def kernel_gradient(x: Array, dy: Array, conv: DepthwiseGeometry) -> Array:
+    """x (N, H, W, C), dy (N, P, Q, C * multiplier) -> dkernel (R, S, C, multiplier), summed in a fixed order."""
+    xp = array_module(x)
+    filters, taps = conv.y_shape[3], conv.rows.window * conv.columns.window
+    positions = conv.batch * conv.rows.out * conv.columns.out
+    blocks = -(-filters // 32) * taps
+    shares = max(1, min(BLOCKS // blocks, positions // (8 * WARPS)))
+    share = max(1, -(-positions // shares))
+    shares = max(1, -(-positions // share))
+    parts = xp.empty((shares, *conv.kernel_shape), x.dtype)
+    macros: dict[str, Any] = {"T": type_of(x), "INDEX": index_type(x, dy)}
+    grid = (-(-filters // 32), taps, shares)
+    arguments = (contiguous(x), contiguous(dy), parts, _for_outputs(conv), share)
+    launch("depthwise", "kernel_gradient", macros, grid, 32 * WARPS, arguments, 32 * WARPS * x.dtype.itemsize)
+    return sum_of_parts(parts)

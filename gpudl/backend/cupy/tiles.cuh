@@ -1,0 +1,160 @@
+// The main loop of all convolutions: a block's tile of C = A B, with A (M, depth) and B (depth, columns).
+//
+// A and B are nowhere stored as matrices. A loader says where the numbers of a tile lie in global memory and begins to
+// copy them; that is all in which forward convolution, the gradient of the input and that of the kernel differ.
+//
+// Memory plan. A block of WARPS warps makes a tile of BM x BN. Along the depth it goes in steps of BK; STAGES tiles of A
+// and B lie in shared memory, so that STAGES - 1 steps are on their way while one is multiplied. Each warp makes WM x WN
+// of the tile, which stays in registers from the first step to the last: every number in shared memory is then read
+// only BN / WN (BM / WM) times. A row of a tile is 4 or 8 numbers longer than needed, so that the 32 lanes of a warp
+// read from 32 different banks.
+//
+// MATH says how the products are made: 0 by multiply-adds of type T, 1 on tensor cores in TF32, 3 on tensor cores by
+// three TF32 products, of the rounded numbers and of what rounding left over, which gives float32's accuracy.
+#pragma once
+#include "mma.cuh"
+
+constexpr int WARPS = (BM / WM) * (BN / WN), THREADS = WARPS * WARP;
+
+// A tile whose rows lie along M, A[m][k], where neighbours in memory are neighbours along the depth; or along the depth,
+// A[k][m], where neighbours in memory are neighbours along M.
+constexpr int DEPTH_ROW = BK + 4, A_ROW = BM + 8, B_ROW = BN + 8;
+constexpr int A_SIZE = A_IS_DEEP ? BM * DEPTH_ROW : BK * A_ROW, B_SIZE = BK * B_ROW;
+
+struct Tiles {
+    T a[STAGES][A_SIZE];
+    T b[STAGES][B_SIZE];
+};
+
+__device__ __forceinline__ constexpr int a_place(int m, int k) { return A_IS_DEEP ? m * DEPTH_ROW + k : k * A_ROW + m; }
+__device__ __forceinline__ constexpr int b_place(int k, int n) { return k * B_ROW + n; }
+
+// What a lane holds of its warp's tile: numbers in ROWS rows and COLUMNS columns. Where shared memory is read by packs of
+// four neighbours, these are four rows or columns of the same lane; the tensor cores say which columns a lane has.
+constexpr int ROWS = WM / 8, COLUMNS = WN / 4;
+constexpr int ROW_PACK = MATH || A_IS_DEEP ? 1 : 4, COLUMN_PACK = MATH ? 2 : 4;
+using Sums = Sum[ROWS][COLUMNS];
+
+__device__ __forceinline__ int row_in_tile(int i) {
+    const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
+    return warp / (BN / WN) * WM + i / ROW_PACK * 8 * ROW_PACK + lane / 4 * ROW_PACK + i % ROW_PACK;
+}
+
+__device__ __forceinline__ int column_in_tile(int j) {
+    const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
+    return warp % (BN / WN) * WN + j / COLUMN_PACK * 4 * COLUMN_PACK + lane % 4 * COLUMN_PACK + j % COLUMN_PACK;
+}
+
+#if MATH == 0
+
+constexpr int WIDE = 16 / sizeof(T);  // numbers in the widest access there is
+
+template <int N>
+__device__ __forceinline__ void read(T (&to)[N], const T* from) {
+    constexpr int AT_ONCE = N < WIDE ? N : WIDE;
+#pragma unroll
+    for (int i = 0; i < N; i += AT_ONCE) {
+        const Pack<T, AT_ONCE> pack = *reinterpret_cast<const Pack<T, AT_ONCE>*>(from + i);
+#pragma unroll
+        for (int j = 0; j < AT_ONCE; ++j) to[i + j] = pack.at[j];
+    }
+}
+
+__device__ __forceinline__ void multiply(const T* a, const T* b, Sums& sums) {
+    constexpr int DEEP = A_IS_DEEP ? WIDE : 1;
+#pragma unroll
+    for (int k = 0; k < BK; k += DEEP) {
+        T left[ROWS / ROW_PACK][DEEP * ROW_PACK];
+#pragma unroll
+        for (int i = 0; i < ROWS / ROW_PACK; ++i) read(left[i], a + a_place(row_in_tile(i * ROW_PACK), k));
+#pragma unroll
+        for (int d = 0; d < DEEP; ++d) {
+            T right[COLUMNS / COLUMN_PACK][COLUMN_PACK];
+#pragma unroll
+            for (int j = 0; j < COLUMNS / COLUMN_PACK; ++j)
+                read(right[j], b + b_place(k + d, column_in_tile(j * COLUMN_PACK)));
+#pragma unroll
+            for (int i = 0; i < ROWS; ++i)
+#pragma unroll
+                for (int j = 0; j < COLUMNS; ++j)
+                    sums[i][j] += left[i / ROW_PACK][A_IS_DEEP ? d : i % ROW_PACK] * right[j / COLUMN_PACK][j % COLUMN_PACK];
+        }
+    }
+}
+
+#else
+
+// The part of x that TF32 holds, and what is left of it.
+struct Split {
+    unsigned high, low;
+};
+
+__device__ __forceinline__ Split split(float x) {
+    const unsigned high = to_tf32(x);
+    return {high, MATH == 3 ? to_tf32(x - __uint_as_float(high)) : 0u};
+}
+
+__device__ __forceinline__ void multiply(const T* a, const T* b, Sums& sums) {
+    const int t = threadIdx.x % 4;
+#pragma unroll
+    for (int k = 0; k < BK; k += 8) {
+        unsigned right[COLUMNS / 2][2], right_low[COLUMNS / 2][2];
+#pragma unroll
+        for (int j = 0; j < COLUMNS / 2; ++j) {
+            // A lane reads column lane / 4 of each 8, and holds sums of columns 2 (lane % 4) and the next.
+            const int n = column_in_tile(2 * j) - 2 * t + threadIdx.x % WARP / 4;
+#pragma unroll
+            for (int h = 0; h < 2; ++h) {
+                const Split number = split(b[b_place(k + t + 4 * h, n)]);
+                right[j][h] = number.high, right_low[j][h] = number.low;
+            }
+        }
+#pragma unroll
+        for (int i = 0; i < ROWS / 2; ++i) {
+            unsigned left[4], left_low[4];
+#pragma unroll
+            for (int h = 0; h < 4; ++h) {
+                const Split number = split(a[a_place(row_in_tile(2 * i + h % 2), k + t + h / 2 * 4)]);
+                left[h] = number.high, left_low[h] = number.low;
+            }
+#pragma unroll
+            for (int j = 0; j < COLUMNS / 2; ++j) {
+                float(&upper)[COLUMNS] = sums[2 * i];
+                float(&lower)[COLUMNS] = sums[2 * i + 1];
+                float d[4] = {upper[2 * j], upper[2 * j + 1], lower[2 * j], lower[2 * j + 1]};
+                if (MATH == 3) {  // the small products first
+                    mma_tf32(d, left_low, right[j]);
+                    mma_tf32(d, left, right_low[j]);
+                }
+                mma_tf32(d, left, right[j]);
+                upper[2 * j] = d[0], upper[2 * j + 1] = d[1], lower[2 * j] = d[2], lower[2 * j + 1] = d[3];
+            }
+        }
+    }
+}
+
+#endif
+
+// Add up `steps` steps of BK along the depth. Each loader has `load(tile, step)`, called by all threads of the block.
+template <class LoaderA, class LoaderB>
+__device__ __forceinline__ void add_up(LoaderA& from_a, LoaderB& from_b, int steps, Sums& sums) {
+    Tiles& tiles = shared<Tiles>();
+#pragma unroll
+    for (int i = 0; i < ROWS; ++i)
+#pragma unroll
+        for (int j = 0; j < COLUMNS; ++j) sums[i][j] = 0;
+#pragma unroll
+    for (int stage = 0; stage < STAGES - 1; ++stage) {
+        if (stage < steps) from_a.load(tiles.a[stage], stage), from_b.load(tiles.b[stage], stage);
+        commit_copies();
+    }
+    for (int step = 0; step < steps; ++step) {
+        wait_for_copies<STAGES - 2>();
+        __syncthreads();  // this step's tiles are there, and nobody reads any more what the next load overwrites
+        const int ahead = step + STAGES - 1;
+        if (ahead < steps) from_a.load(tiles.a[ahead % STAGES], ahead), from_b.load(tiles.b[ahead % STAGES], ahead);
+        commit_copies();
+        multiply(tiles.a[step % STAGES], tiles.b[step % STAGES], sums);
+    }
+    wait_for_copies<0>();
+}

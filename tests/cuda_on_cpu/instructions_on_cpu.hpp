@@ -1,0 +1,52 @@
+// Host twins of the instructions in gpudl/backend/cupy/mma.cuh: the same functions, in plain C++.
+#pragma once
+
+#include "cuda_on_cpu.hpp"
+
+// cp.async, its groups and its wait. A copy reads and writes at the wait that ends it.
+template <int BYTES>
+inline void copy_async(void* to, const void* from, bool inside) {
+    static_assert(BYTES == 4 || BYTES == 8 || BYTES == 16);
+    cuda_on_cpu::Thread& self = *cuda_on_cpu::current;
+    if (reinterpret_cast<uintptr_t>(to) % BYTES || (inside && reinterpret_cast<uintptr_t>(from) % BYTES)) {
+        fprintf(stderr, "copy_async of %d bytes from or to an address that is not aligned\n", BYTES);
+        abort();
+    }
+    if (self.pending_count == cuda_on_cpu::PENDING) {
+        fprintf(stderr, "more than %d copies are under way in one thread\n", cuda_on_cpu::PENDING);
+        abort();
+    }
+    self.pending[self.pending_count++] = {to, from, inside ? BYTES : 0, BYTES, self.group};
+}
+
+inline void commit_copies() { ++cuda_on_cpu::current->group; }
+
+template <int GROUPS>
+inline void wait_for_copies() {
+    cuda_on_cpu::land(cuda_on_cpu::current->group - 1 - GROUPS);
+}
+
+inline unsigned to_tf32(float x) {
+    // Round to 10 bits of mantissa, ties away from zero, as cvt.rna does.
+    return (__float_as_uint(x) + 0x1000u) & 0xFFFFE000u;
+}
+
+// D += A B of one warp: A 16x8 and B 8x8 in TF32, D 16x8 in float32. Source: PTX ISA, mma.m16n8k8.
+inline void mma_tf32(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
+    struct Fragments {
+        unsigned a[4], b[2];
+    } mine{{a[0], a[1], a[2], a[3]}, {b[0], b[1]}};
+    cuda_on_cpu::Collective<Fragments> all(mine, "mma_tf32");
+    const int lane = cuda_on_cpu::current->number % 32;
+    for (int i = 0; i < 4; ++i) {
+        const int row = lane / 4 + (i >= 2 ? 8 : 0), column = lane % 4 * 2 + i % 2;
+        double sum = d[i];
+        for (int k = 0; k < 8; ++k) {
+            const unsigned left = all.of(row % 8 * 4 + k % 4).a[(row >= 8) + (k >= 4) * 2];
+            const unsigned right = all.of(column * 4 + k % 4).b[k >= 4];
+            // The tensor core reads the upper 19 bits alone.
+            sum += double(__uint_as_float(left & 0xFFFFE000u)) * double(__uint_as_float(right & 0xFFFFE000u));
+        }
+        d[i] = float(sum);
+    }
+}

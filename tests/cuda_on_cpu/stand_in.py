@@ -1,0 +1,309 @@
+"""A stand-in for CuPy where there is no GPU: its arrays are NumPy's in disguise, its kernels run on the CPU.
+
+It is as strict as CuPy about what may meet: its arrays cannot become NumPy's but by `get`, NumPy's are refused among
+its arguments, reductions give arrays without axes and not numbers, and only what CuPy has is there.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from .compiler import HostKernel
+
+ORDERS = 3
+"""Launches run as often, their threads forward, reversed and shuffled; the results must have the same bits."""
+
+OFTEN = 20
+"""How many launches of a kernel do so; the others, of long tests, run once, in the order that is next."""
+
+launched: set[tuple[str, str, tuple[tuple[str, str], ...]]] = set()
+"""What has been launched: file, kernel, macros."""
+
+
+class ndarray:  # noqa: N801  CuPy's name
+    """An array of the stand-in."""
+
+    __module__ = "cupy"
+    __slots__ = ("_a",)
+    __array_priority__ = 100
+
+    def __init__(self, a: np.ndarray) -> None:
+        self._a = a
+
+    def get(self) -> np.ndarray:
+        return self._a.copy()
+
+    def __array__(self, *_: Any, **__: Any) -> Any:
+        raise TypeError("Implicit conversion to a NumPy array is not allowed. Please use `.get()` to construct one.")
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **settings: Any) -> Any:
+        return _called(getattr(ufunc, method), *inputs, **settings)
+
+    def __array_function__(self, function: Any, types: Any, arguments: Any, settings: Any) -> Any:
+        return _called(function, *arguments, **settings)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        found = getattr(self._a, name)
+        if callable(found):
+            return lambda *arguments, **settings: _called(found, *arguments, **settings)
+        return wrapped(found) if isinstance(found, np.ndarray) else found
+
+    def __getitem__(self, index: Any) -> Any:
+        return wrapped(self._a[_plain(index)])
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        self._a[_plain(index)] = _plain(value)
+
+    def __len__(self) -> int:
+        return len(self._a)
+
+    def __bool__(self) -> bool:
+        return bool(self._a)
+
+    def __float__(self) -> float:
+        return float(self._a)
+
+    def __int__(self) -> int:
+        return int(self._a)
+
+    def __index__(self) -> int:
+        return self._a.__index__()
+
+    def __iter__(self) -> Any:
+        return (wrapped(part) for part in self._a)
+
+    def __repr__(self) -> str:
+        return repr(self._a)
+
+
+def _operator(name: str) -> Any:
+    def method(self: ndarray, *others: Any) -> Any:
+        for other in others:
+            if isinstance(other, np.ndarray) and other.ndim:
+                raise TypeError(f"Unsupported type {type(other)}")
+        result = getattr(self._a, name)(*map(_plain, others))
+        if name.startswith("__i") and name != "__invert__":
+            return self
+        return result if result is NotImplemented else wrapped(result)
+
+    return method
+
+
+for _name in [
+    "add",
+    "sub",
+    "mul",
+    "truediv",
+    "floordiv",
+    "mod",
+    "pow",
+    "matmul",
+    "and",
+    "or",
+    "xor",
+    "lshift",
+    "rshift",
+    "radd",
+    "rsub",
+    "rmul",
+    "rtruediv",
+    "rfloordiv",
+    "rmod",
+    "rpow",
+    "rmatmul",
+    "rand",
+    "ror",
+    "rxor",
+    "iadd",
+    "isub",
+    "imul",
+    "itruediv",
+    "ifloordiv",
+    "ipow",
+    "iand",
+    "ior",
+    "ixor",
+    "neg",
+    "pos",
+    "abs",
+    "invert",
+    "eq",
+    "ne",
+    "lt",
+    "le",
+    "gt",
+    "ge",
+]:
+    setattr(ndarray, f"__{_name}__", _operator(f"__{_name}__"))
+ndarray.__hash__ = None  # type: ignore[assignment]
+
+
+def wrapped(value: Any) -> Any:
+    """Turn what NumPy gives into what CuPy would give: arrays, also where NumPy gives a number."""
+    if isinstance(value, (np.ndarray, np.generic)):
+        return ndarray(np.asarray(value))
+    if isinstance(value, (tuple, list)):
+        return type(value)(wrapped(item) for item in value)
+    return value
+
+
+def _plain(value: Any) -> Any:
+    """Take the stand-in's arrays apart. Raises: TypeError for an array of NumPy, as CuPy does."""
+    if isinstance(value, ndarray):
+        return value._a
+    if isinstance(value, np.ndarray) and value.ndim:
+        raise TypeError(f"Unsupported type {type(value)}")
+    if isinstance(value, (tuple, list)) and not hasattr(value, "_fields"):
+        return type(value)(_plain(item) for item in value)
+    return value
+
+
+def _called(function: Any, *arguments: Any, **settings: Any) -> Any:
+    out = settings.get("out")
+    result = function(*_plain(arguments), **{name: _plain(value) for name, value in settings.items()})
+    if out is not None:
+        return out[0] if isinstance(out, tuple) else out
+    return wrapped(result)
+
+
+class RawKernel:
+    """A kernel as CuPy has it, run on the CPU in several orders of its threads."""
+
+    max_dynamic_shared_size_bytes = 48 << 10
+
+    def __init__(self, code: str, name: str, options: tuple[str, ...] = ()) -> None:
+        self.kernel = HostKernel(code, name)
+        self.count = 0
+        macros = re.findall(r"^(?:#define|using) (\w+) (?:= )?(.+?);?$", code.partition("#line")[0], re.MULTILINE)
+        self.key = (re.findall(r'#line 1 "(\w+\.cu)"', code)[-1], name, tuple(macros))
+
+    def __call__(self, grid: Any, block: Any, arguments: Any, *, shared_mem: int = 0) -> None:
+        if shared_mem > self.max_dynamic_shared_size_bytes:
+            raise ValueError("CUDA_ERROR_INVALID_VALUE: more shared memory than max_dynamic_shared_size_bytes")
+        if max(grid[1:], default=1) > 65535:
+            raise ValueError(
+                "CUDA_ERROR_INVALID_VALUE: a grid has at most 65535 blocks along its second and third axis"
+            )
+        launched.add(self.key)
+        arrays = [a._a for a in arguments if isinstance(a, ndarray)]
+        assert all(a.flags.c_contiguous for a in arrays), (
+            f"{self.kernel.name} was given an array that is not contiguous"
+        )
+        values = [self._value(argument) for argument in arguments]
+        self.count += 1
+        if self.count > OFTEN:
+            self.kernel(grid, block, values, shared_mem, self.count % ORDERS)
+            return
+        before = [a.copy() for a in arrays]
+        results: list[list[np.ndarray]] = []
+        for order in range(ORDERS):
+            for a, start in zip(arrays, before, strict=True):
+                a[...] = start
+            self.kernel(grid, block, values, shared_mem, order)
+            results.append([a.copy() for a in arrays])
+        for later in results[1:]:
+            for one, other in zip(results[0], later, strict=True):
+                assert one.tobytes() == other.tobytes(), f"{self.kernel.name}: other bits in another order of threads"
+
+    @staticmethod
+    def _value(argument: Any) -> np.ndarray:
+        if isinstance(argument, ndarray):
+            return np.array(argument._a.ctypes.data, np.uint64)
+        if isinstance(argument, np.ndarray):
+            assert argument.size == 1
+            return argument
+        if isinstance(argument, (bool, int)):  # as CuPy does
+            return np.array(argument, np.bool_ if isinstance(argument, bool) else np.int64)
+        return np.array(argument, np.float64 if isinstance(argument, float) else None)
+
+
+def _made(name: str) -> Any:
+    """Functions that make arrays: what they leave open is full of NaN, so that forgotten elements show."""
+    make = getattr(np, name)
+
+    def function(*arguments: Any, **settings: Any) -> Any:
+        made = make(*_plain(arguments), **_plain_settings(settings))
+        if name.startswith("empty"):
+            made.reshape(-1).view(np.uint8).fill(0xFF)
+        return wrapped(made)
+
+    return function
+
+
+def _plain_settings(settings: dict[str, Any]) -> dict[str, Any]:
+    return {name: _plain(value) for name, value in settings.items()}
+
+
+class _Device:
+    compute_capability = "90"
+    id = 0
+
+    def __init__(self, _: int = 0) -> None: ...
+
+    def __enter__(self) -> _Device:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def synchronize(self) -> None: ...
+
+
+def asarray(a: Any, dtype: Any = None, **settings: Any) -> ndarray:
+    """Move numbers to the device."""
+    if isinstance(a, ndarray):
+        return ndarray(np.asarray(a._a, dtype, **settings))
+    if isinstance(a, (list, tuple)):
+        a = [item.get() if isinstance(item, ndarray) else item for item in a]
+    return ndarray(np.array(a, dtype, **settings))
+
+
+def asnumpy(a: Any) -> np.ndarray:
+    return a.get() if isinstance(a, ndarray) else np.asarray(a)
+
+
+def module() -> ModuleType:
+    """Return the stand-in as a module that can be imported as `cupy`."""
+    made = ModuleType("cupy")
+    own: dict[str, Any] = {
+        "ndarray": ndarray,
+        "RawKernel": RawKernel,
+        "asarray": asarray,
+        "array": lambda a, dtype=None, copy=True: ndarray(np.array(asnumpy(a), dtype)),
+        "asnumpy": asnumpy,
+        "get_array_module": lambda *a: made if any(isinstance(x, ndarray) for x in a) else np,
+        "__version__": "14.0.0",
+        "__path__": [],
+    }
+    own |= {name: _made(name) for name in ("empty", "empty_like", "zeros", "ones", "full", "arange", "eye", "linspace")}
+    for name, value in own.items():
+        setattr(made, name, value)
+    cuda = ModuleType("cupy.cuda")
+    cuda.Device = _Device  # type: ignore[attr-defined]
+    cuda.runtime = ModuleType("cupy.cuda.runtime")  # type: ignore[attr-defined]
+    cuda.runtime.getDeviceCount = lambda: 1  # type: ignore[attr-defined]
+    made.cuda = cuda  # type: ignore[attr-defined]
+
+    def missing(name: str) -> Any:
+        found = getattr(np, name, None)
+        if found is None or name.startswith("__"):
+            raise AttributeError(f"module 'cupy' has no attribute {name!r}")
+        if isinstance(found, type) or not callable(found):
+            return found
+        return lambda *arguments, **settings: _called(found, *arguments, **settings)
+
+    made.__getattr__ = missing  # type: ignore[attr-defined]
+    return made
+
+
+def install() -> None:
+    """Have `import cupy` give the stand-in."""
+    made = module()
+    sys.modules["cupy"] = made
+    sys.modules["cupy.cuda"] = made.cuda

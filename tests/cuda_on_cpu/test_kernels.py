@@ -1,0 +1,344 @@
+"""Every kernel through its launcher against its NumPy twin in float64, at small and odd shapes.
+
+Without a GPU the kernels' text runs on the CPU, in three orders of its threads that must give the same bits.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gpudl import config
+from gpudl.backend.cupy import launching
+from gpudl.errors import DeviceError, ShapeError
+from gpudl.shapes import ConvGeometry, DepthwiseGeometry, PoolGeometry
+
+TOLERANCE = {"float32": 1e-6, "float64": 1e-14}
+seeds = st.integers(0, 2**16)
+dtypes = st.sampled_from(["float32", "float64"])
+
+
+def twin(stem: str, library: str) -> Any:
+    return import_module(f"gpudl.backend.{library}.{stem}")
+
+
+def put(cupy: Any, value: Any) -> Any:
+    return cupy.asarray(value) if isinstance(value, np.ndarray) else value
+
+
+def doubled(value: Any) -> Any:
+    return value.astype("float64") if isinstance(value, np.ndarray) and value.dtype.kind == "f" else value
+
+
+def near(found: Any, expected: np.ndarray, tolerance: float, size: float | None = None) -> None:
+    """Compare with an array of the same shape: to `tolerance` of `size` or its largest entry, integers exactly."""
+    found, expected = found.get(), np.asarray(expected)
+    assert found.shape == expected.shape
+    if found.dtype.kind != "f":
+        np.testing.assert_array_equal(found, expected)
+        return
+    size = size or float(np.abs(expected).max(initial=0, where=np.isfinite(expected))) or 1.0
+    np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance * size)
+
+
+def same(cupy: Any, stem: str, name: str, *arguments: Any, tolerance: float | None = None) -> Any:
+    """Call both twins; return what the one on the device gave."""
+    kind = next(a.dtype.name for a in arguments if isinstance(a, np.ndarray) and a.dtype.kind == "f")
+    found = getattr(twin(stem, "cupy"), name)(*(put(cupy, a) for a in arguments))
+    expected = getattr(twin(stem, "numpy"), name)(*map(doubled, arguments))
+    pairs = zip(found, expected, strict=True) if isinstance(found, tuple) else [(found, expected)]
+    for mine, other in pairs:
+        if hasattr(mine, "get"):
+            assert mine.dtype == kind or mine.dtype.kind != "f"
+            near(mine, other, tolerance or TOLERANCE[kind])
+    return found
+
+
+def same_sums(cupy: Any, name: str, *arguments: Any, tolerance: float) -> None:
+    """Compare a convolution: to `tolerance` of what its sums would be if no terms cancelled."""
+    found = getattr(twin("conv2d", "cupy"), name)(*(put(cupy, a) for a in arguments))
+    exact = getattr(twin("conv2d", "numpy"), name)
+    sizes = exact(*(np.abs(doubled(a)) if isinstance(a, np.ndarray) else a for a in arguments))
+    near(found, exact(*map(doubled, arguments)), tolerance, float(sizes.max()))
+
+
+def draws(seed: int, dtype: str) -> Any:
+    rng = np.random.default_rng(seed)
+    return lambda *shape: rng.standard_normal(shape).astype(dtype)
+
+
+@pytest.fixture
+def precision() -> Iterator[Any]:
+    before = config.float32_precision()
+    yield config.set_float32_precision
+    config.set_float32_precision(before)
+
+
+convolutions = st.builds(
+    lambda batch, size, window, depth, groups, filters, strides, dilation, padding: (
+        (batch, *size, depth * groups),
+        (*window, depth, filters * groups),
+        strides,
+        padding,
+        dilation if strides in (1, (1, 1)) else 1,
+        groups,
+    ),
+    batch=st.integers(1, 3),
+    size=st.tuples(st.integers(5, 9), st.integers(5, 9)),
+    window=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    depth=st.sampled_from([1, 2, 3, 4, 5, 8, 12]),
+    groups=st.sampled_from([1, 1, 1, 2, 3]),
+    filters=st.sampled_from([1, 3, 4, 8, 12, 33, 40, 70]),
+    strides=st.sampled_from([1, 2, 3, (1, 2), (3, 1)]),
+    dilation=st.sampled_from([1, 1, 2, (1, 2)]),
+    padding=st.sampled_from(["valid", "same", ((1, 0), (2, 1))]),
+)
+
+
+def check_convolution(cupy: Any, case: Any, seed: int, dtype: str, tolerance: float) -> None:
+    conv = ConvGeometry.of(*case)
+    normal = draws(seed, dtype)
+    x, kernel, bias = normal(*conv.x_shape), normal(*conv.kernel_shape), normal(conv.filters)
+    dy = normal(*conv.y_shape)
+    same_sums(cupy, "forward", x, kernel, bias if seed % 2 else None, conv, tolerance=tolerance)
+    same_sums(cupy, "input_gradient", dy, kernel, conv, tolerance=tolerance)
+    same_sums(cupy, "kernel_gradient", x, dy, conv, tolerance=tolerance)
+
+
+@given(case=convolutions, seed=seeds, dtype=dtypes)
+@settings(max_examples=40)
+def test_convolution_in_full_precision(cupy: Any, case: Any, seed: int, dtype: str) -> None:
+    before = config.float32_precision()
+    config.set_float32_precision("highest")
+    try:
+        check_convolution(cupy, case, seed, dtype, TOLERANCE[dtype])
+    finally:
+        config.set_float32_precision(before)
+
+
+@pytest.mark.parametrize(("word", "tolerance"), [("high", 1e-6), ("medium", 1e-3)])
+@given(case=convolutions, seed=seeds)
+@settings(max_examples=15)
+def test_convolution_on_tensor_cores(cupy: Any, word: str, tolerance: float, case: Any, seed: int) -> None:
+    before = config.float32_precision()
+    config.set_float32_precision(word)
+    try:
+        check_convolution(cupy, case, seed, "float32", tolerance)
+    finally:
+        config.set_float32_precision(before)
+
+
+def test_convolution_is_its_definition(cupy: Any) -> None:
+    """Seven loops, written down once more."""
+    conv = ConvGeometry.of((2, 5, 6, 4), (3, 2, 2, 6), (2, 1), "same", 1, 2)
+    normal = draws(0, "float64")
+    x, kernel = normal(*conv.x_shape), normal(*conv.kernel_shape)
+    expected = np.zeros(conv.y_shape)
+    for n, p, q, k, r, s, c in itertools.product(
+        *map(range, (*conv.y_shape, *conv.kernel_shape[:3])),
+    ):
+        h, w = p * 2 + r - conv.rows.before, q + s - conv.columns.before
+        if 0 <= h < 5 and 0 <= w < 6:
+            expected[n, p, q, k] += x[n, h, w, k // 3 * 2 + c] * kernel[r, s, c, k]
+    near(twin("conv2d", "cupy").forward(cupy.asarray(x), cupy.asarray(kernel), None, conv), expected, 1e-13)
+
+
+def test_a_long_sum_is_split(cupy: Any, precision: Any) -> None:
+    """More positions than one block adds up: the kernel gradient is made in parts, and all of the depth is there."""
+    precision("highest")
+    conv = ConvGeometry.of((3, 24, 24, 5), (3, 3, 5, 6), 1, "same")
+    normal = draws(1, "float32")
+    same_sums(cupy, "kernel_gradient", normal(*conv.x_shape), normal(*conv.y_shape), conv, tolerance=1e-6)
+
+
+def test_numbers_beyond_32_bits(cupy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernels for arrays of 2^31 elements and more, on small ones."""
+    monkeypatch.setattr(launching, "LARGEST_INT", 10)
+    check_convolution(cupy, ((2, 6, 7, 3), (3, 2, 3, 5), 2, "same", 1, 1), 1, "float64", 1e-13)
+    normal = draws(0, "float32")
+    pool = PoolGeometry.of((2, 7, 9, 5), 3, 2, "same")
+    same(cupy, "pool2d", "max_forward", normal(*pool.x_shape), pool)
+    same(cupy, "relu", "forward", normal(5, 7))
+    same(cupy, "batch_norm", "forward", normal(50, 7), normal(7), normal(7), 1e-3)
+    same(cupy, "dropout", "forward", normal(33, 7), 0.3, 12345, (33, 7))
+
+
+windows = st.tuples(
+    st.tuples(st.integers(1, 3), st.integers(4, 9), st.integers(4, 9), st.integers(1, 6)),
+    st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    st.none() | st.integers(1, 3),
+    st.sampled_from(["valid", "same"]),
+)
+
+
+@given(case=windows, seed=seeds, dtype=dtypes, ties=st.booleans(), nan=st.booleans())
+@settings(max_examples=40)
+def test_pooling(cupy: Any, case: Any, seed: int, dtype: str, ties: bool, nan: bool) -> None:
+    pool = PoolGeometry.of(*case)
+    normal = draws(seed, dtype)
+    x, dy = normal(*pool.x_shape), normal(*pool.y_shape)
+    same(cupy, "pool2d", "average_forward", x, pool)
+    same(cupy, "pool2d", "average_backward", dy, pool)
+    x = np.round(x) if ties else x
+    if nan:
+        x.reshape(-1)[seed % x.size] = np.nan
+    _, winner = same(cupy, "pool2d", "max_forward", x, pool)
+    same(cupy, "pool2d", "max_backward", dy, winner.get(), pool)
+
+
+def test_a_window_of_more_than_255_elements(cupy: Any) -> None:
+    pool = PoolGeometry.of((1, 20, 20, 2), 17, 1, "same")
+    normal = draws(0, "float32")
+    _, winner = same(cupy, "pool2d", "max_forward", normal(*pool.x_shape), pool)
+    assert winner.dtype == np.int32
+    same(cupy, "pool2d", "max_backward", normal(*pool.y_shape), winner.get(), pool)
+
+
+@given(
+    shape=st.tuples(st.integers(1, 3), st.integers(4, 9), st.integers(4, 9), st.integers(1, 5)),
+    window=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    multiplier=st.integers(1, 3),
+    strides=st.integers(1, 3),
+    dilation=st.integers(1, 2),
+    padding=st.sampled_from(["valid", "same"]),
+    seed=seeds,
+    dtype=dtypes,
+)
+@settings(max_examples=30)
+def test_depthwise(
+    cupy: Any,
+    shape: Any,
+    window: Any,
+    multiplier: int,
+    strides: int,
+    dilation: int,
+    padding: str,
+    seed: int,
+    dtype: str,
+) -> None:
+    try:
+        conv = DepthwiseGeometry.of(shape, (*window, shape[3], multiplier), strides, padding, dilation)
+    except ShapeError:  # the window is larger than the image
+        return
+    normal = draws(seed, dtype)
+    x, kernel, dy = normal(*conv.x_shape), normal(*conv.kernel_shape), normal(*conv.y_shape)
+    same(cupy, "depthwise", "forward", x, kernel, normal(conv.y_shape[3]) if seed % 2 else None, conv)
+    same(cupy, "depthwise", "input_gradient", dy, kernel, conv)
+    same(cupy, "depthwise", "kernel_gradient", x, dy, conv)
+
+
+@given(rows=st.integers(1, 700), columns=st.sampled_from([1, 3, 31, 32, 33, 70]), seed=seeds, dtype=dtypes)
+@settings(max_examples=25)
+def test_rows(cupy: Any, rows: int, columns: int, seed: int, dtype: str) -> None:
+    normal = draws(seed, dtype)
+    x, dy, gamma, beta = normal(rows, columns) + 3, normal(rows, columns), normal(columns), normal(columns)
+    close = 50 * TOLERANCE[dtype]  # what is divided by a deviation, which is small where there are few rows
+    same(cupy, "dense", "column_sums", x, tolerance=close)
+    same(
+        cupy, "batch_norm", "forward", x, gamma if seed % 2 else None, beta if seed % 3 else None, 0.1, tolerance=close
+    )
+    mean, scale = x.mean(axis=0), 1 / np.sqrt(x.var(axis=0) + x.dtype.type(0.1))
+    same(cupy, "batch_norm", "normalize", x, mean, scale, gamma, None, tolerance=close)
+    for training in (True, False):
+        same(cupy, "batch_norm", "backward", dy, x, mean, scale, gamma, training, tolerance=close)
+    added = cupy.asarray(x)
+    twin("dense", "cupy").add_to_rows(added, cupy.asarray(beta))
+    near(added, x + beta, TOLERANCE[dtype])
+    same(cupy, "dense", "product", x.T.copy(), dy, tolerance=1e-4 if dtype == "float32" else 1e-12)
+
+
+@given(
+    shape=st.lists(st.integers(1, 9), max_size=3).map(tuple),
+    seed=seeds,
+    dtype=dtypes,
+    rate=st.sampled_from([0.1, 0.5, 1]),
+)
+@settings(max_examples=25)
+def test_elements(cupy: Any, shape: tuple[int, ...], seed: int, dtype: str, rate: float) -> None:
+    normal = draws(seed, dtype)
+    x, dy = normal(*shape), normal(*shape)
+    x, dy = np.asarray(x, dtype), np.asarray(dy, dtype)
+    same(cupy, "relu", "forward", x)
+    same(cupy, "relu", "backward", dy, np.asarray(np.maximum(x, 0)))
+    key = 2**100 * seed + 12345
+    noise_shape = tuple(n if i % 2 else 1 for i, n in enumerate(shape))
+    for noise in (shape, noise_shape):
+        _, kept = same(cupy, "dropout", "forward", x, rate, key, noise)  # the same bits as NumPy's
+        _, wanted = twin("dropout", "numpy").forward(x, rate, key, noise)
+        found = twin("dropout", "cupy").backward(put(cupy, dy), rate, kept)
+        near(found, twin("dropout", "numpy").backward(dy, rate, wanted), TOLERANCE[dtype])
+
+
+# Which arrays a step has besides weights and gradients: n may be below 0, p is not, ? may be left out. Then numbers.
+STEPS: dict[str, tuple[str, tuple[Any, ...]]] = {
+    "sgd": ("?", (0.1, 0.9, True)),
+    "adam": ("np?", (0.01, 0.9, 0.999, 1e-7)),
+    "nadam": ("np", (0.1, 0.2, 0.9, 0.999, 0.5, 1e-7)),
+    "adamax": ("np", (0.1, 0.9, 0.999, 1e-7)),
+    "lion": ("n", (0.1, 0.9, 0.99)),
+    "rmsprop": ("p??", (0.1, 0.9, 0.5, 30.0)),
+    "adagrad": ("p", (0.1, 1e-7)),
+    "adadelta": ("pp", (0.1, 0.9, 1e-7)),
+}
+
+
+@pytest.mark.parametrize("name", STEPS)
+@given(size=st.sampled_from([1, 31, 256, 1000]), seed=seeds, dtype=dtypes, left_out=st.booleans())
+@settings(max_examples=8)
+def test_optimizers(cupy: Any, name: str, size: int, seed: int, dtype: str, left_out: bool) -> None:
+    slots, numbers = STEPS[name]
+    normal = draws(seed, dtype)
+    arrays = [normal(size), normal(size)]
+    arrays += [None if s == "?" and left_out else normal(size) if s == "n" else np.abs(normal(size)) for s in slots]
+    mine, other = [put(cupy, a) for a in arrays], [doubled(a) for a in arrays]
+    getattr(twin("optimizers", "cupy"), name)(*mine, *numbers)
+    getattr(twin("optimizers", "numpy"), name)(*other, *numbers)
+    for found, expected in zip(mine, other, strict=True):
+        if expected is not None:
+            near(found, expected, 1e-5 if dtype == "float32" else 1e-13)
+
+
+@given(size=st.sampled_from([1, 300, 5000]), seed=seeds, dtype=dtypes)
+@settings(max_examples=8)
+def test_what_optimizers_share(cupy: Any, size: int, seed: int, dtype: str) -> None:
+    normal = draws(seed, dtype)
+    for name, arguments in (
+        ("scale", (normal(size), 0.3)),
+        ("mix", (normal(size), 0.9, normal(size), 0.1)),
+        ("clip_value", (normal(size), 0.5)),
+        ("clip_norm", (normal(size), 0.5)),
+        ("clip_norm", (normal(size), 1e6)),
+    ):
+        mine = [put(cupy, a.copy()) if isinstance(a, np.ndarray) else a for a in arguments]
+        other = [doubled(a.copy()) if isinstance(a, np.ndarray) else a for a in arguments]
+        getattr(twin("optimizers", "cupy"), name)(*mine)
+        getattr(twin("optimizers", "numpy"), name)(*other)
+        near(mine[0], other[0], TOLERANCE[dtype])
+
+
+def test_a_type_that_kernels_do_not_take(cupy: Any) -> None:
+    with pytest.raises(DeviceError, match="take float32 and float64 arrays, not int64"):
+        twin("relu", "cupy").forward(cupy.asarray(np.arange(3)))
+
+
+def test_ops_on_plain_arrays(cupy: Any) -> None:
+    """The way a CuPy user takes: convolution and its two adjoints, <A x, y> = <x, A' y>."""
+    from gpudl import ops
+
+    normal = draws(0, "float64")
+    x, kernel, y = cupy.asarray(normal(2, 8, 8, 3)), cupy.asarray(normal(3, 3, 3, 4)), cupy.asarray(normal(2, 4, 4, 4))
+    settings = {"strides": 2, "padding": "same"}
+    there = float((ops.conv2d(x, kernel, **settings) * y).sum())
+    back = ops.conv2d_input_gradient(y, kernel, input_shape=x.shape, **settings)
+    assert type(back).__module__.startswith("cupy") and there == pytest.approx(float((back * x).sum()))
+    slope = ops.conv2d_kernel_gradient(x, y, kernel_size=3, **settings)
+    assert there == pytest.approx(float((slope * kernel).sum()))
+    with pytest.raises(DeviceError, match="arrays of two libraries"):
+        ops.conv2d(x, normal(3, 3, 3, 4))
