@@ -9,7 +9,7 @@ CuPy 14 has no cuDNN any more, and so no convolution. gpudl.ops.conv2d and its t
 from gpudl import ops
 
 try:
-    import cupy as xp
+    import cupy as xp  # pyright: ignore[reportMissingImports]
 
     xp.cuda.runtime.getDeviceCount()
 except Exception:  # neither CuPy nor a GPU is needed
@@ -39,4 +39,5 @@ y = xp.random.standard_normal((1, 32, 32, 4)).astype("float32")
 there = float((ops.conv2d(image, kernel, **settings) * y).sum())
 to_image = ops.conv2d_input_gradient(y, kernel, input_shape=image.shape, **settings)
 to_kernel = ops.conv2d_kernel_gradient(image, y, kernel_size=3, **settings)
-print(f"<A x, y> {there:.3f}, <x, A' y> {float((image * to_image).sum()):.3f}, {float((kernel * to_kernel).sum()):.3f}")
+back = float((image * to_image).sum()), float((kernel * to_kernel).sum())
+print(f"<A x, y> {there:.3f}, <x, A' y> {back[0]:.3f}, {back[1]:.3f}")

@@ -40,8 +40,8 @@ def test_every_family_of_kernels_is_there_twice() -> None:
 
 
 def test_every_kernel_has_a_launcher() -> None:
+    launchers = "".join(path.read_text() for path in (BACKEND / "cupy").glob("*.py"))
     for source in (BACKEND / "cupy").glob("*.cu"):
-        launchers = "".join(path.read_text() for path in (BACKEND / "cupy").glob("*.py"))
         kernels = re.findall(
             r'extern "C" __global__ void (?:__launch_bounds__\([\w, ]+\)\s+)?(\w+)\(', source.read_text()
         )
