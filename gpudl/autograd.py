@@ -300,12 +300,13 @@ def _newest_first(last: Tensor) -> list[tuple[Tensor, Node]]:
 class Parameter(Tensor):
     """A weight of a layer: a leaf with a name, that training changes unless `trainable` is off.
 
+    `path` is the name behind that of the layer it was made by, "dense/kernel".
     `buffer`, where an optimizer gave one, is the place in its flat gradient buffer that `grad` is written to.
     `regularizer` adds a penalty to the loss, `constraint` brings the values back to what is allowed after every step;
     both may be None.
     """
 
-    __slots__ = ("buffer", "constraint", "name", "regularizer")
+    __slots__ = ("buffer", "constraint", "name", "path", "regularizer")
 
     def __init__(
         self,
@@ -316,7 +317,7 @@ class Parameter(Tensor):
         constraint: Callable[[Array], Array] | None = None,
     ) -> None:
         super().__init__(data, requires_grad=trainable)
-        self.name = name
+        self.name = self.path = name
         self.regularizer = regularizer
         self.constraint = constraint
         self.buffer: Array | None = None

@@ -245,6 +245,7 @@ class Layer(Configurable):
             regularizers.get(regularizer),
             constraints.get(constraint),
         )
+        weight.path = f"{self.name}/{name}"
         (self._own_weights if trainable else self._own_state).append(weight)
         if not trainable and _phase.made is not None:
             _phase.made.append((weight, weight.data.copy()))
@@ -322,6 +323,8 @@ class Layer(Configurable):
         """Bring what a layer is called on to arrays of its own type, singly or in lists and dicts."""
         if isinstance(x, Tensor) or x is None:
             return x
+        if hasattr(x, "detach") and hasattr(x, "numpy"):  # PyTorch's, as a DataLoader yields them
+            x = x.detach().cpu().numpy()
         if isinstance(x, np.ndarray):
             own = x.dtype == self.dtype or not (self.casts_integers or x.dtype.kind == "f")
             if not own:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Self
 
 from gpudl.custom_objects import custom_object_scope
@@ -254,10 +254,12 @@ class Model(Trainer):
         return config if self.trainable else {**config, "trainable": False}
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Self:
+    def from_config(cls, config: dict[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Self:
+        """Make a model from what `get_config` returned; `custom_objects` lends classes of one's own by their names."""
         if "nodes" not in config:
             return super().from_config(config)
-        inputs, outputs = graph_of(config)
+        with custom_object_scope(custom_objects):
+            inputs, outputs = graph_of(config)
         return cls(inputs, outputs, name=config.get("name"), trainable=config.get("trainable", True))
 
 

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Self
 
 from gpudl import registry
+from gpudl.custom_objects import custom_object_scope
 from gpudl.errors import ShapeError, UsageError
 from gpudl.layers.base import Layer
 from gpudl.layers.reshaping import Input, InputLayer
@@ -137,8 +138,9 @@ class Sequential(Model):
         }
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Self:
-        layers = [registry.resolve("layers", dict(layer)) for layer in config["layers"]]
+    def from_config(cls, config: dict[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Self:
+        with custom_object_scope(custom_objects):
+            layers = [registry.resolve("layers", dict(layer)) for layer in config["layers"]]
         model = cls(layers, name=config.get("name"))
         if config.get("sample_shape") is not None:
             model.build_for((None, *config["sample_shape"]))

@@ -315,3 +315,20 @@ def test_text_of_an_architecture() -> None:
     model = network()
     again = models.model_from_json(model.to_json(), custom_objects=OWN)
     assert again.to_json() == model.to_json()
+
+
+class Shifted(layers.Layer):
+    def call(self, x: Any) -> Any:
+        return x + 1.0
+
+
+def test_models_of_ones_own_layers_are_cloned_and_made_again() -> None:
+    x = Input((3,))
+    functional = Model(x, layers.Dense(2)(Shifted()(x)))
+    for model in (functional, Sequential([Input((3,)), Shifted(), layers.Dense(2)])):
+        again = models.clone_model(model)
+        assert [type(layer) for layer in again.layers] == [type(layer) for layer in model.layers]
+        made = type(model).from_config(model.get_config(), custom_objects={"Shifted": Shifted})
+        made.set_weights(model.get_weights())
+        np.testing.assert_array_equal(made.predict(X, verbose=0), model.predict(X, verbose=0))
+    assert [w.path for w in functional.weights] == [f"{functional.layers[2].name}/{n}" for n in ("kernel", "bias")]
