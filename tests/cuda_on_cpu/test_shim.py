@@ -163,6 +163,8 @@ def test_faults_in_the_convolution(cupy: Any, fault: str | None, monkeypatch: py
     from gpudl.backend.cupy import conv2d
     from gpudl.backend.numpy import conv2d as expected
 
+    if not isinstance(cupy.asarray(1.0), stand_in.ndarray):
+        pytest.skip("a GPU may get along with a fault by chance; the shim does not")
     text = launching.source
 
     def planted(name: str, macros: Any) -> str:
