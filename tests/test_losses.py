@@ -176,3 +176,12 @@ def test_what_is_ignored_may_lie_outside_the_classes() -> None:
     model.compile("sgd", losses.SparseCategoricalCrossentropy(ignore_class=-1))
     x, y = np.ones((6, 2), np.float32), np.array([0, 1, 2, -1, -1, -1])
     assert model.evaluate(x, y, verbose=0) == pytest.approx(model.evaluate(x[:3], y[:3], verbose=0), rel=1e-6)
+
+
+def test_targets_that_no_gradient_passes_are_warned_of() -> None:
+    teacher = Tensor(np.full((2, 3), 1 / 3, np.float32), requires_grad=True)
+    student = Tensor(np.full((2, 3), 1 / 3, np.float32), requires_grad=True)
+    for loss in (losses.categorical_crossentropy, losses.kl_divergence, losses.CategoricalCrossentropy()):
+        with pytest.warns(UserWarning, match="no gradient passes the targets of .*call ops.stop_gradient"):
+            loss(teacher, student)
+    losses.categorical_crossentropy(ops.stop_gradient(teacher), student)

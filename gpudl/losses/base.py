@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any, Literal, Self, TypeAlias, get_args
 
@@ -61,7 +62,7 @@ class Loss(Configurable):
         Raises: ShapeError where targets, predictions and weights do not fit; UsageError for targets that are text.
         """
         y_pred = floating(y_pred if isinstance(y_pred, Tensor) else Tensor(y_pred), self.dtype)
-        y_true = targets_of(self.name, y_true, y_pred)
+        y_true = targets_of(self.name, y_true, y_pred, recorded=True)
         values = self.call(y_true, y_pred)
         values = values if isinstance(values, Tensor) else Tensor(values)
         return reduce(values, sample_weight, self.counted(y_true, y_pred), self.reduction)
@@ -88,7 +89,9 @@ class FunctionLoss(Loss):
 
     def call(self, y_true: Array, y_pred: Any) -> Any:
         y_true, y_pred = same_rank(y_true, y_pred)
-        return self.function(y_true.copy(), y_pred, **self.settings)  # which may change the targets in place
+        if not isinstance(y_true, Tensor):
+            y_true = y_true.copy()  # the function may change them in place
+        return self.function(y_true, y_pred, **self.settings)
 
 
 @differentiable
@@ -120,8 +123,19 @@ def floating(x: Any, dtype: str | None = None) -> Any:
     return x if x.dtype == dtype else _cast(x, dtype=str(dtype))
 
 
-def targets_of(loss: str, y_true: Any, y_pred: Any) -> Array:
-    """Return targets as a plain array of y_pred's type: no gradient passes them. Raises: UsageError where text."""
+def targets_of(loss: str, y_true: Any, y_pred: Any, recorded: bool = False) -> Any:
+    """Return targets of y_pred's type: as a plain array or, where they are on the tape and `recorded`, as a Tensor.
+
+    Warns where they are on the tape, but no gradient passes. Raises: UsageError where text.
+    """
+    if isinstance(y_true, Tensor) and y_true.requires_grad:
+        if recorded:
+            return y_true if y_true.dtype == y_pred.dtype else _cast(y_true, dtype=str(y_pred.dtype))
+        warnings.warn(
+            f"no gradient passes the targets of {loss}, the first of its two arrays; where that is wanted, write the "
+            "loss with gpudl.ops, and where it is not, call ops.stop_gradient on them",
+            stacklevel=4,
+        )
     y_true = plain(y_true)
     if y_true.dtype.kind not in "biuf":
         raise UsageError(
@@ -140,13 +154,13 @@ def same_rank(a: Any, b: Any) -> tuple[Any, Any]:
     return a, b
 
 
-def beside(loss: str, y_true: Any, y_pred: Any, hint: str = "") -> tuple[Array, Any]:
-    """Return targets and predictions of one shape and floating type.
+def beside(loss: str, y_true: Any, y_pred: Any, hint: str = "", recorded: bool = False) -> tuple[Any, Any]:
+    """Return targets and predictions of one shape and floating type; `recorded`: gradients pass the targets, too.
 
     Raises: ShapeError with `hint`, or with what the last layer should have.
     """
     y_pred = floating(y_pred)
-    y_true, y_pred = same_rank(targets_of(loss, y_true, y_pred), y_pred)
+    y_true, y_pred = same_rank(targets_of(loss, y_true, y_pred, recorded), y_pred)
     if y_true.shape != y_pred.shape:
         if not hint and y_true.ndim == 1:
             hint = '; give the last layer 1 unit, or use "sparse_categorical_crossentropy" for labels of classes'

@@ -70,7 +70,7 @@ def binary_crossentropy(
 
 def _smoothed_one_hot(loss: str, y_true: Array, y_pred: Any, label_smoothing: float, axis: int) -> tuple[Array, Any]:
     """Return targets, a share of them spread over all classes, and predictions of one shape."""
-    y_true, y_pred = plain(y_true), floating(y_pred)
+    y_true, y_pred = y_true if isinstance(y_true, Tensor) else plain(y_true), floating(y_pred)
     labels = y_true.ndim == y_pred.ndim - 1 or (y_true.ndim == y_pred.ndim and y_true.shape[-1] == 1)
     hint = f'; integer labels need "sparse_{loss}"' if labels and y_pred.shape[-1] > 1 else ""
     targets, y_pred = beside(loss, y_true, y_pred, hint.replace("focal_", ""))

@@ -25,7 +25,7 @@ def kl_divergence(y_true: Array, y_pred: Array) -> Any:
 
 def poisson(y_true: Array, y_pred: Array) -> Any:
     """Average p - y log(p + 1e-7) over the last axis."""
-    y_true, y_pred = beside("poisson", y_true, y_pred)
+    y_true, y_pred = beside("poisson", y_true, y_pred, recorded=True)
     return ops.mean(y_pred - ops.log(y_pred + EPSILON) * y_true, axis=-1)
 
 

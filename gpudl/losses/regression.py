@@ -17,13 +17,13 @@ LOG_2 = 0.6931471805599453
 
 def mean_squared_error(y_true: Array, y_pred: Array) -> Any:
     """Average (y - p)^2 over the last axis."""
-    y_true, y_pred = beside("mean_squared_error", y_true, y_pred)
+    y_true, y_pred = beside("mean_squared_error", y_true, y_pred, recorded=True)
     return ops.mean(ops.square(y_pred - y_true), axis=-1)
 
 
 def mean_absolute_error(y_true: Array, y_pred: Array) -> Any:
     """Average |y - p| over the last axis. Gradient: 0 where both are equal."""
-    y_true, y_pred = beside("mean_absolute_error", y_true, y_pred)
+    y_true, y_pred = beside("mean_absolute_error", y_true, y_pred, recorded=True)
     return ops.mean(ops.abs(y_pred - y_true), axis=-1)
 
 
@@ -53,7 +53,7 @@ def huber(y_true: Array, y_pred: Array, delta: float = 1.0) -> Any:
 
     Source: Huber 1964, Annals of Mathematical Statistics 35.
     """
-    y_true, y_pred = beside("huber", y_true, y_pred)
+    y_true, y_pred = beside("huber", y_true, y_pred, recorded=True)
     return ops.mean(_huber(y_pred - y_true, delta=delta), axis=-1)
 
 
@@ -66,7 +66,7 @@ def _log_cosh(error: Array) -> tuple[Array, Any]:
 
 def log_cosh(y_true: Array, y_pred: Array) -> Any:
     """Average log cosh(p - y) over the last axis: about e^2 / 2 near 0, |e| - log 2 far from it. Does not overflow."""
-    y_true, y_pred = beside("log_cosh", y_true, y_pred)
+    y_true, y_pred = beside("log_cosh", y_true, y_pred, recorded=True)
     return ops.mean(_log_cosh(y_pred - y_true), axis=-1)
 
 
@@ -88,7 +88,7 @@ def unit(x: Array, axis: int = -1) -> Any:
 
 def cosine_similarity(y_true: Array, y_pred: Array, axis: int = -1) -> Any:
     """Minus the cosine of the angle between y and p along `axis`: -1 where they point the same way, 1 where apart."""
-    y_true, y_pred = beside("cosine_similarity", y_true, y_pred)
+    y_true, y_pred = beside("cosine_similarity", y_true, y_pred, recorded=True)
     return -ops.sum(unit(y_pred, axis) * unit(y_true, axis), axis=axis)
 
 

@@ -316,3 +316,26 @@ def test_shapes_that_keras_refuses_are_refused(keras: Any, name: str, y_true: An
         getattr(keras.losses, name)()(y_true, y_pred.astype(np.float32))
     with pytest.raises(ValueError, match="crossentropy"):
         getattr(losses, name)()(y_true, y_pred.astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    "name", ["mean_squared_error", "mean_absolute_error", "huber", "log_cosh", "cosine_similarity", "poisson"]
+)
+@given(seed=st.integers(0, 2**16), shape=st.tuples(st.integers(1, 4), st.integers(1, 5)), alone=st.booleans())
+@settings(max_examples=25)
+def test_gradients_of_targets(
+    keras: Any, torch: Any, score: Any, name: str, seed: int, shape: tuple[int, ...], alone: bool
+) -> None:
+    """Both arrays may come out of a network, or the first alone, as where a lesson has exchanged them."""
+    rng = np.random.default_rng(seed)
+    y, p = (rng.uniform(0.1, 2, shape).astype(np.float32) for _ in range(2))
+    with score("loss", f"{name}, targets"):
+        mine = [Tensor(y.copy(), requires_grad=True), p if alone else Tensor(p.copy(), requires_grad=True)]
+        other = [torch.tensor(y, requires_grad=True), torch.tensor(p, requires_grad=not alone)]
+        ours, theirs = getattr(losses, name)(*mine), getattr(keras.losses, name)(*other)
+        check_close("value", ours.data, theirs.detach().numpy())
+        ours.sum().backward()
+        theirs.sum().backward()
+        for found, expected in zip(mine, other, strict=True):
+            if expected.grad is not None:
+                check_close("gradient", found.grad, expected.grad.numpy(), scale=1)
