@@ -63,11 +63,13 @@ PENALTIES = (None, None, "l1", "l2", "L1L2")
 CONSTRAINTS = (None, None, "non_neg", "unit_norm", "max_norm")
 
 
-def penalties_of(name: str, of_keras: Any, settings: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:
+def penalties_of(name: str, of_keras: Any, settings: dict[str, Any], seed: int) -> dict[str, Any]:
     """Draw a regularizer and a constraint, or none, for each argument of a layer that takes one."""
+    rng = np.random.default_rng([seed, 1])
     drawn: dict[str, Any] = {}
     in_keras = inspect.signature(of_keras.__init__).parameters.values()
-    of_all = ("activity_regularizer",) if any(p.kind is p.VAR_KEYWORD for p in in_keras) else ()
+    takes_more = any(p.kind is p.VAR_KEYWORD for p in in_keras) and name != "ActivityRegularization"
+    of_all = ("activity_regularizer",) if takes_more else ()
     for argument in (*inspect.signature(getattr(layers, name).__init__).parameters, *of_all):
         choices = PENALTIES if argument.endswith("_regularizer") else CONSTRAINTS
         if argument.endswith(("_regularizer", "_constraint")):
@@ -85,7 +87,7 @@ def same_layer(keras: Any, torch: Any, score: Callable[..., AbstractContextManag
 
     def both(name: str, settings: dict[str, Any], shape: Sequence[int], seed: int, training: Sequence[bool]) -> None:
         rng = np.random.default_rng(seed)
-        settings = {**penalties_of(name, getattr(keras.layers, name), settings, rng), **settings}
+        settings = {**penalties_of(name, getattr(keras.layers, name), settings, seed), **settings}
         ours = getattr(layers, name)(**settings)
         theirs = getattr(keras.layers, name)(**settings)
         x = rng.standard_normal(shape).astype(np.float32)
