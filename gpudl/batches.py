@@ -7,7 +7,6 @@ import math
 import types
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -290,7 +289,7 @@ def split_off(samples: int, fraction: float) -> int:
 
     Raises: UsageError where either part would be empty.
     """
-    if not isinstance(fraction, (int, float, Real)) or not 0 < fraction < 1:
+    if not isinstance(fraction, (int, float, np.number)) or not 0 < fraction < 1:
         raise UsageError(f"validation_split={fraction!r} must be a number between 0 and 1")
     if samples < 2:
         raise UsageError(f"validation_split={fraction} needs at least 2 samples, but there is {samples}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from functools import cache
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any, Self, get_args, get_type_hints, is_typeddict
 
 from gpudl import registry
@@ -59,6 +59,20 @@ class Configurable:
     def from_config(cls, config: dict[str, Any]) -> Self:
         """Make an object from what `get_config` returned."""
         return cls(**config)
+
+
+def need_numbers(owner: object, **settings: Any) -> None:
+    """Raises: UsageError where one of an owner's settings is neither a number nor None."""
+    for name, value in settings.items():
+        if value is not None and (not isinstance(value, Real) or isinstance(value, bool)):
+            raise UsageError(f"{type(owner).__name__}({name}={value!r}): {name} must be a number")
+
+
+def need_counts(owner: object, **settings: Any) -> None:
+    """Raises: UsageError where one of an owner's settings is not a whole number of at least 0."""
+    for name, value in settings.items():
+        if not isinstance(value, Integral) or isinstance(value, bool) or int(value) < 0:
+            raise UsageError(f"{type(owner).__name__}({name}={value!r}): {name} must be an integer of at least 0")
 
 
 def _check_common(cls: type, name: Any, seed: Any) -> None:

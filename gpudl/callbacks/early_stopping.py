@@ -5,6 +5,7 @@ from typing import Any
 from gpudl.callbacks.base import Logs
 from gpudl.callbacks.deciding import number
 from gpudl.callbacks.monitor import Mode, MonitorCallback
+from gpudl.configurable import need_counts, need_numbers
 
 
 class EarlyStopping(MonitorCallback):
@@ -32,8 +33,8 @@ class EarlyStopping(MonitorCallback):
         start_from_epoch: int = 0,
     ) -> None:
         super().__init__(monitor, mode, min_delta)
-        self._need_counts(patience=patience, start_from_epoch=start_from_epoch)
-        self._need_numbers(baseline=baseline)
+        need_counts(self, patience=patience, start_from_epoch=start_from_epoch)
+        need_numbers(self, baseline=baseline)
         self.patience, self.verbose, self.baseline = patience, verbose, baseline
         self.restore_best_weights, self.start_from_epoch = restore_best_weights, start_from_epoch
         self._forget()

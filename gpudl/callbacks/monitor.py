@@ -10,6 +10,7 @@ import numpy as np
 
 from gpudl.callbacks.base import Logs
 from gpudl.callbacks.deciding import DecidingCallback
+from gpudl.configurable import need_numbers
 from gpudl.errors import UsageError, did_you_mean
 
 Mode = Literal["auto", "min", "max"]
@@ -28,7 +29,7 @@ class MonitorCallback(DecidingCallback):
         super().__init__()
         if not isinstance(monitor, str):
             raise UsageError(f'{type(self).__name__}(monitor={monitor!r}): monitor must be a name, as "val_loss"')
-        self._need_numbers(min_delta=min_delta)
+        need_numbers(self, min_delta=min_delta)
         if mode not in ("auto", "min", "max"):
             near = did_you_mean(mode, ("auto", "min", "max"))
             warnings.warn(
@@ -38,18 +39,6 @@ class MonitorCallback(DecidingCallback):
             mode = "auto"
         self.monitor, self.mode, self.min_delta, self.best = monitor, mode, abs(min_delta), best
         self._smaller: bool | None = None
-
-    def _need_numbers(self, **settings: float | None) -> None:
-        """Raises: UsageError where one of these settings is neither a number nor None."""
-        for name, value in settings.items():
-            if value is not None and (not isinstance(value, (int, float, np.number)) or isinstance(value, bool)):
-                raise UsageError(f"{type(self).__name__}({name}={value!r}): {name} must be a number")
-
-    def _need_counts(self, **settings: int) -> None:
-        """Raises: UsageError where one of these settings is not a whole number of at least 0."""
-        for name, value in settings.items():
-            if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < 0:
-                raise UsageError(f"{type(self).__name__}({name}={value!r}): {name} must be an integer of at least 0")
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         super().on_train_begin(logs)

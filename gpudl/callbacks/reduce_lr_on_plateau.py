@@ -6,6 +6,7 @@ from gpudl.callbacks.base import Logs
 from gpudl.callbacks.deciding import number
 from gpudl.callbacks.monitor import Mode, MonitorCallback
 from gpudl.callbacks.rates import refuse_schedule, with_rate
+from gpudl.configurable import need_counts, need_numbers
 from gpudl.errors import UsageError
 
 
@@ -36,8 +37,8 @@ class ReduceLROnPlateau(MonitorCallback):
         min_lr: float = 0.0,
     ) -> None:
         super().__init__(monitor, mode, min_delta)
-        self._need_counts(patience=patience, cooldown=cooldown)
-        self._need_numbers(factor=factor, min_lr=min_lr)
+        need_counts(self, patience=patience, cooldown=cooldown)
+        need_numbers(self, factor=factor, min_lr=min_lr)
         if factor >= 1:
             raise UsageError(f"ReduceLROnPlateau(factor={factor}): the rate is to fall; give a factor below 1")
         if not factor >= 0:

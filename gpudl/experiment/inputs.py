@@ -19,7 +19,7 @@ def read_inputs(path: str, model: Any) -> Any:
 
     Raises: DataError where the file is missing or damaged, or does not fit the model.
     """
-    if model._graph is None or len(model.inputs) == 1:
+    if not model.nodes or len(model.inputs) == 1:
         return read_samples(path, model.sample_shape)
     arrays = _arrays(path)
     found: dict[str, np.ndarray] = {}

@@ -135,6 +135,7 @@ def build_model(values: Mapping[str, Any], sample_shape: SampleShape | None, pro
     else:
         model = _chain(values, layers, sample_shape, problems)
     weights, metrics = training["loss_weights"], training["metrics"]
+    # One after the other, so that each mistake is told at its own line.
     with problems.catching(("training", "loss")):
         model.compile(optimizer, loss)
     with problems.catching(("training", "loss_weights")):

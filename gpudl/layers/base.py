@@ -188,7 +188,6 @@ class Layer(Configurable):
         return self._tried_output_shape(input_shape)
 
     def _tried_output_shape(self, *input_shapes: Any) -> Any:
-
         penalties = self._penalties
 
         def tried(length: int) -> Any:
@@ -473,19 +472,12 @@ class Layer(Configurable):
             raise UsageError(f"{self} has {len(weights)} weights, but {len(values)} arrays were given")
         for weight, value in zip(weights, values, strict=True):
             if np.shape(value) != weight.shape:
+                path = weight.path.removeprefix(f"{self.name}/")
                 raise UsageError(
-                    f'{self}: weight "{self._path(weight)}" has shape {weight.shape}, '
-                    f"but the given array has shape {np.shape(value)}"
+                    f'{self}: weight "{path}" has shape {weight.shape}, but the given array has shape {np.shape(value)}'
                 )
         for weight, value in zip(weights, values, strict=True):
             weight.assign(value)
-
-    def _path(self, weight: Parameter) -> str:
-        """A weight's name behind those of the layers in this one that it belongs to: `dense_1/kernel`."""
-        for layer in self.sublayers():
-            if any(weight is other for other in layer.weights):
-                return f"{layer.name}/{layer._path(weight)}"
-        return weight.name
 
     def count_params(self) -> int:
         """Return the number of weights, trainable or not. Raises: UsageError before the layer is built."""

@@ -9,7 +9,7 @@ from typing import Any
 from gpudl import activations, constraints, initializers, regularizers
 from gpudl.errors import ShapeError, UsageError
 from gpudl.layers.base import Layer, OpenShape, need_axes
-from gpudl.ops.layout import check_format
+from gpudl.ops.layout import read_format
 from gpudl.shapes import pair, single
 
 AXES = {1: "(batch, steps, channels)", 2: "(batch, height, width, channels)"}
@@ -47,8 +47,7 @@ class Convolution(Layer):
         """Read how the window lies and moves; `either`: strides or dilation may be larger than 1, not both."""
         self.kernel_size = sizes(kernel_size, self.rank, f"{type(self).__name__}: kernel_size")
         self.strides = sizes(strides, self.rank, f"{type(self).__name__}: strides")
-        self.data_format = "channels_last" if data_format is None else data_format
-        check_format(self.data_format)
+        self.data_format = read_format(data_format)
         self.dilation_rate = sizes(dilation_rate, self.rank, f"{type(self).__name__}: dilation_rate")
         if either and max(self.strides) > 1 and max(self.dilation_rate) > 1:
             raise UsageError(

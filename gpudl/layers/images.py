@@ -11,7 +11,7 @@ from gpudl.backend import array_module
 from gpudl.errors import ShapeError, UsageError
 from gpudl.layers.base import Layer, LayerSettings, OpenShape
 from gpudl.ops.image import check_choice, check_images
-from gpudl.ops.layout import check_format
+from gpudl.ops.layout import read_format
 
 
 class ImageLayer(Layer):
@@ -19,8 +19,7 @@ class ImageLayer(Layer):
 
     def __init__(self, data_format: str | None = None, **settings: Unpack[LayerSettings]) -> None:
         super().__init__(**settings)
-        self.data_format = "channels_last" if data_format is None else data_format
-        check_format(self.data_format)
+        self.data_format = read_format(data_format)
 
     @property
     def size_axes(self) -> tuple[int, int]:

@@ -8,7 +8,7 @@ from typing import Any, Unpack
 from gpudl import ops, random
 from gpudl.errors import UsageError
 from gpudl.layers.base import Layer, LayerSettings, need_axes
-from gpudl.ops.layout import check_format
+from gpudl.ops.layout import read_format
 
 
 class _Noise(Layer):
@@ -59,8 +59,7 @@ class SpatialDropout2D(_Noise):
     ) -> None:
         super().__init__(**settings)
         self.rate, self.seed = self._share("rate", rate), seed
-        self.data_format = "channels_last" if data_format is None else data_format
-        check_format(self.data_format)
+        self.data_format = read_format(data_format)
 
     def call(self, x: Any, training: bool = False) -> Any:
         last = self.data_format == "channels_last"

@@ -7,7 +7,7 @@ from typing import Any, Unpack
 from gpudl import ops
 from gpudl.layers.base import Layer, LayerSettings
 from gpudl.layers.convolution import read_padding, sizes
-from gpudl.ops.layout import check_format
+from gpudl.ops.layout import read_format
 
 
 class _Pooling(Layer):
@@ -19,8 +19,7 @@ class _Pooling(Layer):
         self.pool_size = sizes(pool_size, self.rank, f"{who}: pool_size")
         self.strides = self.pool_size if strides is None else sizes(strides, self.rank, f"{who}: strides")
         self.padding = read_padding(self, padding, "valid", "same")
-        self.data_format = "channels_last" if data_format is None else data_format
-        check_format(self.data_format)
+        self.data_format = read_format(data_format)
 
     def call(self, x: Any) -> Any:
         return type(self).op(
@@ -91,8 +90,7 @@ class _GlobalPooling(Layer):
         self, data_format: str | None = None, keepdims: bool = False, **settings: Unpack[LayerSettings]
     ) -> None:
         super().__init__(**settings)
-        self.data_format = "channels_last" if data_format is None else data_format
-        check_format(self.data_format)
+        self.data_format = read_format(data_format)
         self.keepdims = keepdims
 
     def call(self, x: Any) -> Any:

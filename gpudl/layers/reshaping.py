@@ -13,7 +13,7 @@ from gpudl.autograd import Tensor
 from gpudl.backend import array_module
 from gpudl.errors import ShapeError, UsageError
 from gpudl.layers.base import Layer, LayerSettings, OpenShape
-from gpudl.ops.layout import check_format
+from gpudl.ops.layout import read_format
 from gpudl.shapes import shown
 from gpudl.symbolic import Node, SymbolicTensor
 
@@ -86,8 +86,7 @@ class Flatten(Layer):
 
     def __init__(self, data_format: str | None = None, **settings: Unpack[LayerSettings]) -> None:
         super().__init__(**settings)
-        self.data_format = "channels_last" if data_format is None else data_format
-        check_format(self.data_format)
+        self.data_format = read_format(data_format)
 
     def call(self, x: Any) -> Any:
         if self.data_format == "channels_first" and len(x.shape) > 2:

@@ -8,7 +8,7 @@ from gpudl import ops
 from gpudl.errors import ShapeError, UsageError
 from gpudl.layers.base import Layer, LayerSettings
 from gpudl.layers.convolution import read_count
-from gpudl.ops.layout import check_format
+from gpudl.ops.layout import read_format
 from gpudl.ops.upsample import INTERPOLATIONS
 from gpudl.shapes import pair, shown
 
@@ -51,8 +51,7 @@ class ZeroPadding2D(Layer):
     ) -> None:
         super().__init__(**settings)
         self.padding = _rims(self, "padding", padding)
-        self.data_format = "channels_last" if data_format is None else data_format
-        check_format(self.data_format)
+        self.data_format = read_format(data_format)
 
     def call(self, x: Any) -> Any:
         return ops.zero_padding(x, amounts=_in_place(x, self.padding, self.data_format))
@@ -72,8 +71,7 @@ class ZeroPadding1D(Layer):
     ) -> None:
         super().__init__(**settings)
         self.padding = pair(padding, "padding", 0)
-        self.data_format = "channels_last" if data_format is None else data_format
-        check_format(self.data_format)
+        self.data_format = read_format(data_format)
 
     def call(self, x: Any) -> Any:
         return ops.zero_padding(x, amounts=_in_place(x, (self.padding,), self.data_format))
@@ -93,8 +91,7 @@ class Cropping2D(Layer):
     ) -> None:
         super().__init__(**settings)
         self.cropping = _rims(self, "cropping", cropping)
-        self.data_format = "channels_last" if data_format is None else data_format
-        check_format(self.data_format)
+        self.data_format = read_format(data_format)
 
     def call(self, x: Any) -> Any:
         return ops.cropping(x, amounts=_in_place(x, self.cropping, self.data_format))
@@ -126,8 +123,7 @@ class UpSampling2D(Layer):
     ) -> None:
         super().__init__(**settings)
         self.size = pair(size, f"{type(self).__name__}: size")
-        self.data_format = "channels_last" if data_format is None else data_format
-        check_format(self.data_format)
+        self.data_format = read_format(data_format)
         if str(interpolation).lower() not in INTERPOLATIONS:
             raise UsageError(
                 f"UpSampling2D(interpolation={interpolation!r}) is not there; "

@@ -23,8 +23,7 @@ def clone_model(model: Model) -> Any:
 
     Raises: UsageError where a layer or an op cannot be written down.
     """
-    own = {type(layer).__name__: type(layer) for layer in model.sublayers()}
-    with custom_object_scope(own):
+    with custom_object_scope({type(layer).__name__: type(layer) for layer in _all_layers(model)}):
         return type(model).from_config(copy.deepcopy(model.get_config()))
 
 
@@ -261,6 +260,13 @@ class Model(Trainer):
         with custom_object_scope(custom_objects):
             inputs, outputs = graph_of(config)
         return cls(inputs, outputs, name=config.get("name"), trainable=config.get("trainable", True))
+
+
+def _all_layers(layer: Layer) -> Iterator[Layer]:
+    """Yield all layers in a layer, those within others included."""
+    for inner in layer.sublayers():
+        yield inner
+        yield from _all_layers(inner)
 
 
 def _flat_shapes(shapes: Any) -> list[OpenShape]:

@@ -12,6 +12,13 @@ def check_format(data_format: str) -> None:
         raise UsageError(f'data_format={data_format!r} is unknown; use "channels_last" or "channels_first"')
 
 
+def read_format(data_format: str | None) -> str:
+    """Return the format that a layer is to keep to; channels last where none is said. Raises: UsageError."""
+    data_format = "channels_last" if data_format is None else data_format
+    check_format(data_format)
+    return data_format
+
+
 def images_last(x: Array, data_format: str) -> Array:
     """(N, C, H, W) as (N, H, W, C), contiguous; unchanged where channels are last already."""
     check_format(data_format)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Unpack
 
 from gpudl.backend import Array, kernels
+from gpudl.configurable import need_numbers
 from gpudl.optimizers.base import Optimizer, OptimizerSettings, Rate
 
 
@@ -25,7 +26,7 @@ class Adadelta(Optimizer):
     ) -> None:
         super().__init__(learning_rate, **settings)
         self._need_shares(rho=rho)
-        self._need_numbers(epsilon=epsilon)
+        need_numbers(self, epsilon=epsilon)
         self.rho, self.epsilon = rho, epsilon
 
     def update(self, weights: Array, gradients: Array, slots: Sequence[Array], rate: float) -> None:

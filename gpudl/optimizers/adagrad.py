@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Unpack
 
 from gpudl.backend import Array, kernels
+from gpudl.configurable import need_numbers
 from gpudl.optimizers.base import Optimizer, OptimizerSettings, Rate
 
 
@@ -23,7 +24,7 @@ class Adagrad(Optimizer):
         **settings: Unpack[OptimizerSettings],
     ) -> None:
         super().__init__(learning_rate, **settings)
-        self._need_numbers(initial_accumulator_value=initial_accumulator_value, epsilon=epsilon)
+        need_numbers(self, initial_accumulator_value=initial_accumulator_value, epsilon=epsilon)
         self.initial_accumulator_value, self.epsilon = initial_accumulator_value, epsilon
 
     def _start_slots(self) -> dict[str, float]:

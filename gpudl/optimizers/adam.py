@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Unpack
 
 from gpudl.backend import Array, kernels
+from gpudl.configurable import need_numbers
 from gpudl.errors import UsageError
 from gpudl.optimizers.base import CommonSettings, Optimizer, OptimizerSettings, Rate
 
@@ -26,7 +27,7 @@ class Adam(Optimizer):
         **settings: Unpack[OptimizerSettings],
     ) -> None:
         super().__init__(learning_rate, **settings)
-        self._need_numbers(beta_1=beta_1, beta_2=beta_2, epsilon=epsilon)
+        need_numbers(self, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon)
         for name, value in (("beta_1", beta_1), ("beta_2", beta_2)):
             if not 0 <= value < 1:
                 raise UsageError(f"{type(self).__name__}({name}={value!r}): {name} must lie in [0, 1)")

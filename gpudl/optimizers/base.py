@@ -18,7 +18,7 @@ import numpy as np
 from gpudl import registry
 from gpudl.autograd import Parameter, Tensor
 from gpudl.backend import Array, array_module, kernels
-from gpudl.configurable import Configurable
+from gpudl.configurable import Configurable, need_numbers
 from gpudl.errors import ShapeError, UsageError
 from gpudl.schedules import LearningRateSchedule
 
@@ -145,8 +145,8 @@ class Optimizer(Configurable):
         self.ema_overwrite_frequency = ema_overwrite_frequency
         self.loss_scale_factor = loss_scale_factor
         self.gradient_accumulation_steps = gradient_accumulation_steps
-        self._need_numbers(weight_decay=weight_decay, loss_scale_factor=loss_scale_factor, ema_momentum=ema_momentum)
-        self._need_numbers(clipnorm=clipnorm, clipvalue=clipvalue, global_clipnorm=global_clipnorm)
+        need_numbers(self, weight_decay=weight_decay, loss_scale_factor=loss_scale_factor, ema_momentum=ema_momentum)
+        need_numbers(self, clipnorm=clipnorm, clipvalue=clipvalue, global_clipnorm=global_clipnorm)
         if weight_decay is not None and weight_decay < 0:
             self._refuse(f"weight_decay={weight_decay!r}", "weight_decay must be at least 0, or None")
         limits = {"clipnorm": clipnorm, "clipvalue": clipvalue, "global_clipnorm": global_clipnorm}
@@ -198,15 +198,9 @@ class Optimizer(Configurable):
 
     # Where it stands
 
-    def _need_numbers(self, **settings: float | None) -> None:
-        """Raises: UsageError where one of these settings is neither a number nor None."""
-        for name, value in settings.items():
-            if value is not None and (not isinstance(value, (int, float, np.number)) or isinstance(value, bool)):
-                self._refuse(f"{name}={value!r}", f"{name} must be a number")
-
     def _need_shares(self, **settings: float) -> None:
         """Raises: UsageError where one of these settings is not a number from 0 to 1."""
-        self._need_numbers(**settings)
+        need_numbers(self, **settings)
         for name, value in settings.items():
             if not 0 <= value <= 1:
                 self._refuse(f"{name}={value!r}", f"{name} must lie between 0 and 1")

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Unpack
 
 from gpudl.backend import Array, kernels
+from gpudl.configurable import need_numbers
 from gpudl.optimizers.base import Optimizer, OptimizerSettings, Rate
 
 
@@ -27,7 +28,7 @@ class Nadam(Optimizer):
     ) -> None:
         super().__init__(learning_rate, **settings)
         self._need_shares(beta_1=beta_1, beta_2=beta_2)
-        self._need_numbers(epsilon=epsilon)
+        need_numbers(self, epsilon=epsilon)
         self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
         self._known = 0, 1.0
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Unpack
 
 from gpudl.backend import Array, kernels
+from gpudl.configurable import need_numbers
 from gpudl.optimizers.base import Optimizer, OptimizerSettings, Rate
 
 
@@ -26,7 +27,7 @@ class RMSprop(Optimizer):
     ) -> None:
         super().__init__(learning_rate, **settings)
         self._need_shares(rho=rho, momentum=momentum)
-        self._need_numbers(epsilon=epsilon)
+        need_numbers(self, epsilon=epsilon)
         self.rho, self.momentum, self.epsilon, self.centered = rho, momentum, epsilon, centered
         self.slot_names = ("velocity", *(["momentum"] if momentum > 0 else []), *(["average"] if centered else []))
 

@@ -325,6 +325,8 @@ class Shifted(layers.Layer):
 def test_models_of_ones_own_layers_are_cloned_and_made_again() -> None:
     x = Input((3,))
     functional = Model(x, layers.Dense(2)(Shifted()(x)))
+    nested = Model(x, layers.Dense(2)(Sequential([Input((3,)), Shifted()])(x)))
+    assert isinstance(models.clone_model(nested).layers[1].layers[0], Shifted)
     for model in (functional, Sequential([Input((3,)), Shifted(), layers.Dense(2)])):
         again = models.clone_model(model)
         assert [type(layer) for layer in again.layers] == [type(layer) for layer in model.layers]
