@@ -45,7 +45,11 @@ class Variable(Tensor):
 
     def assign_add(self, value: Any) -> Variable:
         """Add to the sum."""
-        return self.assign(self.data + (value.data if isinstance(value, Tensor) else value))
+        value = value.data if isinstance(value, Tensor) else value
+        if isinstance(value, (float, int)) and self.data.ndim == 0:  # a number, as in every step; NumPy's is a float
+            self.data += value
+            return self
+        return self.assign(self.data + value)
 
     def assign_sub(self, value: Any) -> Variable:
         """Take off the sum."""
@@ -76,7 +80,7 @@ def _beside_the_data(update_state: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(update_state)
     def call(self: Metric, *arrays: Any, **settings: Any) -> Any:
         given = [a.data if isinstance(a, Tensor) else a for a in (*arrays, *settings.values())]
-        if any(library(a) == "cupy" for a in given):
+        if any(type(a) is not np.ndarray and library(a) == "cupy" for a in given):
             for variable in self.variables:
                 if library(variable.data) == "numpy":
                     variable.data = array_module(*given).asarray(variable.data)

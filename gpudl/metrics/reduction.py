@@ -56,6 +56,9 @@ class Mean(Metric):
         self.count = self.add_variable((), name="count")
 
     def update_state(self, values: Any, sample_weight: Any = None) -> None:
+        self._take(values, sample_weight)
+
+    def _take(self, values: Any, sample_weight: Any) -> None:
         values, weight = _of_samples(values, sample_weight, summed=False)
         self.total.assign_add(values.sum())
         self.count.assign_add(len(values) if weight is None and values.ndim else 1 if weight is None else weight.sum())
@@ -95,4 +98,4 @@ class MeanMetricWrapper(Mean):
     def update_state(  # pyright: ignore[reportIncompatibleMethodOverride]  as in Keras
         self, y_true: Any, y_pred: Any, sample_weight: Any = None
     ) -> None:
-        super().update_state(self._fn(plain(y_true), plain(y_pred), **self._settings), sample_weight)
+        self._take(self._fn(plain(y_true), plain(y_pred), **self._settings), sample_weight)

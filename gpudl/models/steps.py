@@ -206,7 +206,7 @@ class Steps(Layer):
         weights = self.step_weights or self.trainable_weights
         if weights:
             self._need_optimizer().scale_loss(loss).backward()
-            if self._loss_tracker is not None and not self._loss_tracker.totals()[1]:  # the first step of an epoch
+            if self._loss_tracker is not None and not self._loss_tracker.count.data:  # the first step of an epoch
                 training.warn_of_unreached(self)
             self._need_optimizer().apply(weights)
         if self._loss_tracker is not None:
