@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         utils,
     )
     from gpudl.autograd import Parameter, Tensor, no_grad
+    from gpudl.backend.devices import device, set_device
     from gpudl.config import set_float32_precision
     from gpudl.initializers import Initializer
     from gpudl.layers import Input, Layer
@@ -57,16 +58,18 @@ _NAMES = {
     "Sequential": "models",
     "Tensor": "autograd",
     "Variable": "variables",
+    "device": "backend.devices",
     "load_model": "models",
     "no_grad": "autograd",
+    "set_device": "backend.devices",
     "set_float32_precision": "config",
 }
 
 __all__ = [
     "Initializer", "Input", "Layer", "Loss", "Metric", "Model", "Optimizer", "Parameter", "Regularizer", "Sequential",
-    "Tensor", "Variable", "activations", "backend", "callbacks", "config", "constraints", "datasets", "initializers",
-    "layers", "load_model", "losses", "metrics", "models", "no_grad", "ops", "optimizers", "random", "regularizers",
-    "saving", "schedules", "set_float32_precision", "utils", "version",
+    "Tensor", "Variable", "activations", "backend", "callbacks", "config", "constraints", "datasets", "device",
+    "initializers", "layers", "load_model", "losses", "metrics", "models", "no_grad", "ops", "optimizers", "random",
+    "regularizers", "saving", "schedules", "set_device", "set_float32_precision", "utils", "version",
 ]  # fmt: skip
 
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
-from gpudl.backend import Array, Shape, array_module
+import numpy as np
+
+from gpudl.backend import Array, Shape, array_module, kernels
 from gpudl.errors import UsageError
 
 Gradient: TypeAlias = Callable[[Array], Array]
@@ -114,15 +116,18 @@ def matmul(a: Array, b: Array) -> tuple[Array, tuple[Gradient, Gradient]]:
 def getitem(x: Array, *, index: object) -> tuple[Array, Gradient]:
     """Take elements: x[index], any index of the array library. Elements taken twice add up in the gradient."""
     xp = array_module(x)
+    items = index if isinstance(index, tuple) else (index,)
+    if xp is not np:  # CuPy takes arrays of its own alone
+        items = tuple(xp.asarray(item) if isinstance(item, (np.ndarray, list)) else item for item in items)
+        index = items if isinstance(index, tuple) else items[0]
 
     def backward(dy: Array) -> Array:
-        dx = xp.zeros(x.shape, dy.dtype)
-        items = index if isinstance(index, tuple) else (index,)
-        if all(item is None or item is Ellipsis or isinstance(item, (int, slice)) for item in items):
+        if all(item is None or item is Ellipsis or isinstance(item, (int, np.integer, slice)) for item in items):
+            dx = xp.zeros(x.shape, dy.dtype)
             dx[index] += dy
-        else:
-            xp.add.at(dx, index, dy)
-        return dx
+            return dx
+        places = xp.arange(x.size).reshape(x.shape)[index].reshape(-1)
+        return kernels("scatter", dy).add_rows(places, dy.reshape(-1, 1), x.size).reshape(x.shape)
 
     return x[index], backward
 

@@ -19,7 +19,8 @@ from typing import Any, ParamSpec, TypeAlias, TypeVar
 import numpy as np
 
 from gpudl import arithmetic
-from gpudl.backend import Array, Shape, array_module, to_numpy
+from gpudl.backend import Array, Shape, array_module, library, to_numpy
+from gpudl.backend.devices import beside, current
 from gpudl.errors import UsageError
 
 Settings = ParamSpec("Settings")
@@ -345,11 +346,11 @@ class Parameter(Tensor):
 
     def assign_add(self, value: Any) -> None:
         """Add to the values in place."""
-        self.assign(self.data + (value.data if isinstance(value, Tensor) else value))
+        self.assign(self.data + beside(_plain(value), self.data))
 
     def assign_sub(self, value: Any) -> None:
         """Subtract from the values in place."""
-        self.assign(self.data - (value.data if isinstance(value, Tensor) else value))
+        self.assign(self.data - beside(_plain(value), self.data))
 
     def accumulate(self, gradient: Array) -> None:
         if self.buffer is None:
@@ -406,6 +407,12 @@ def differentiable(
                 if handler is not None:
                     return handler(array, call, arrays, settings)
                 values.append(as_array(array) if type(array) is list else array)
+        if current() == "cuda":
+            if tensors:  # constants that a program made with NumPy
+                first = next(array.data for array in arrays if isinstance(array, Tensor))
+                pairs = zip(values, arrays, strict=True)
+                values = [value if isinstance(array, Tensor) else beside(value, first) for value, array in pairs]
+            library(*values)  # an error where both meet
         y, backward = op(*values, **settings)  # pyright: ignore[reportCallIssue]
         if not tensors:
             return y

@@ -262,6 +262,15 @@ class Stream:
         return batch if self.weigh is None else self.weigh(batch)
 
 
+def on_device(batches: Iterator[Batch], device: str) -> Iterator[Batch]:
+    """Yield the batches with their numbers on the device: as they are for "cpu", sent one early for "cuda"."""
+    if device == "cpu":
+        return batches
+    from gpudl.backend.cupy.transfer import ahead
+
+    return ahead(batches)
+
+
 def batches_of(
     x: Any, y: Any = None, weight: Any = None, batch_size: int | None = None, shuffle: bool = False
 ) -> Batches | Stream:

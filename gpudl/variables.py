@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from gpudl import initializers
 from gpudl.autograd import Parameter, Tensor
-from gpudl.backend import Array, array_module
+from gpudl.backend import Array, array_module, devices
 from gpudl.errors import UsageError
 from gpudl.initializers import Initializer
 from gpudl.naming import fresh_name
@@ -37,6 +39,7 @@ def Variable(  # noqa: N802  Keras's name
     value = value.data if isinstance(value, Tensor) else value
     is_floating = hasattr(value, "dtype") and value.dtype.kind == "f"
     values = array_module(value).array(value, dtype=dtype or (value.dtype if is_floating else "float32"))
+    values = devices.put(values) if isinstance(values, np.ndarray) else values
     if size is not None and values.shape != tuple(size):
         raise UsageError(f'Variable "{called}": shape={tuple(size)}, but the values given have shape {values.shape}')
     return Parameter(values, called, trainable and values.dtype.kind == "f")

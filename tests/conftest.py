@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
+import sys
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,6 +16,7 @@ from hypothesis import settings
 
 from gpudl import random
 from gpudl.autograd import Tensor
+from gpudl.backend import devices, diagnosis
 from gpudl.testing import check_close
 
 # The same examples in every run; how many is enough depends on the test.
@@ -23,28 +24,54 @@ settings.register_profile("gpudl", derandomize=True, deadline=None, max_examples
 settings.load_profile("gpudl")
 
 
-def pytest_runtest_setup() -> None:
-    """Every test draws the same weights in every run, alone or among others."""
+sys.path.insert(0, str(Path(__file__).parent))
+
+from cuda_on_cpu import compiler, stand_in  # behind the path
+
+
+def _real_cupy() -> Any:
+    """Return CuPy if it has a GPU to run on."""
+    try:
+        import cupy  # pyright: ignore[reportMissingImports]
+
+        return cupy if cupy.cuda.runtime.getDeviceCount() else None
+    except Exception:  # however CuPy says that there is no driver, no GPU, or no CuPy
+        return None
+
+
+HAS_GPU = _real_cupy() is not None
+
+DEVICE = os.environ.get("GPUDL_TEST_DEVICE", "cpu")
+"""Where tests that do not say anything of devices run: GPUDL_TEST_DEVICE=cuda runs all of them there."""
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Every test draws the same weights in every run, alone or among others. Where there is no GPU, tests of the
+    device "cuda" are given the stand-in for CuPy, and others are not.
+    """
     random.set_random_seed(0)
+    params = item.callspec.params if hasattr(item, "callspec") else {}
+    of_cuda = params.get("device", DEVICE) == "cuda"
+    if not HAS_GPU:
+        stand_in.put_in_place(of_cuda or "cupy" in item.fixturenames)
+    diagnosis.why_no_gpu.cache_clear()
+    devices.set_device("cuda" if of_cuda else "cpu")
 
 
-def _why_no_cuda() -> str | None:
-    if importlib.util.find_spec("gpudl.backend.cupy") is None:
-        return "gpudl has no CUDA kernels"
-    if importlib.util.find_spec("cupy") is None:
-        return "CuPy is not installed"
+@pytest.fixture(scope="session")
+def cupy() -> Any:
+    """CuPy: the real one where there is a GPU, else the stand-in, whose kernels run on the CPU."""
+    if not HAS_GPU and (reason := compiler.why_not()):
+        pytest.skip(reason)
     import cupy  # pyright: ignore[reportMissingImports]
 
-    try:
-        return None if cupy.cuda.runtime.getDeviceCount() else "there is no GPU"
-    except cupy.cuda.runtime.CUDARuntimeError as error:
-        return f"there is no GPU: {error}"
+    return cupy
 
 
 @pytest.fixture(scope="session", params=["cpu", "cuda"])
 def device(request: pytest.FixtureRequest) -> str:
-    """Each device in turn; the GPU is skipped where there is none."""
-    if request.param == "cuda" and (reason := _why_no_cuda()):
+    """Each device in turn. Where there is no GPU, the stand-in for CuPy takes its place."""
+    if request.param == "cuda" and not HAS_GPU and (reason := compiler.why_not()):
         pytest.skip(reason)
     return request.param
 

@@ -66,18 +66,6 @@ def kernels(stem: str, *arrays: Array) -> Any:
     return _kernel_module(stem, "numpy")
 
 
-def resolve_device(device: str) -> str:
-    """Turn "auto", "cpu" or "cuda" into the device to use. Raises: DeviceError where it is not to be had."""
-    if device not in ("auto", "cpu", "cuda"):
-        raise DeviceError(f'device "{device}" is unknown; use "auto", "cpu" or "cuda"')
-    if device == "cuda":
-        raise DeviceError(
-            "this version of gpudl trains on the CPU only, though its ops take CuPy arrays; use --device cpu, or leave "
-            "--device out"
-        )
-    return "cpu"
-
-
 def to_numpy(array: Array) -> np.ndarray:
     """Return an array's values as a NumPy array, copied from the GPU where need be."""
     return array.get() if library(array) == "cupy" else np.asarray(array)

@@ -20,7 +20,7 @@ import numpy as np
 import tomli_w
 
 from gpudl import activations, random
-from gpudl.backend import resolve_device
+from gpudl.backend import devices
 from gpudl.batches import samples_of, split_off
 from gpudl.callbacks import Callback, EarlyStopping, Logs, TerminateOnNaN
 from gpudl.callbacks.progress import values_line
@@ -171,7 +171,7 @@ def sample_shape(experiment: Experiment, data: Data | None = None) -> Any:
 
 def train(experiment: Experiment, run_dir: str | None, say: Any) -> Path:
     """Train, evaluate and save a new run; return its folder. `say` prints a line for the user."""
-    device = resolve_device(experiment.values["run"]["device"])
+    devices.set_device(experiment.values["run"]["device"])
     random.set_random_seed(experiment.values["run"]["seed"])
     shape = sample_shape(experiment)
     if shape is not None:
@@ -185,7 +185,7 @@ def train(experiment: Experiment, run_dir: str | None, say: Any) -> Path:
     folder = RunFolder.new(experiment.values["run"]["name"], run_dir)
     folder.write("experiment.toml", resolved(experiment))
     try:
-        return _run(experiment, model, data, folder, device, None, say)
+        return _run(experiment, model, data, folder, None, say)
     except (UsageError, DataError):
         folder.discard()
         raise
@@ -197,18 +197,16 @@ def resume(path: Path, say: Any) -> Path:
         ended = "it has ended" if (path / "metrics.json").exists() else f"it has no {INTERRUPTED}"
         raise UsageError(f"{path}: there is no interrupted run to continue here: {ended}")
     experiment = read(str(path / "experiment.toml"))
-    device = resolve_device(experiment.values["run"]["device"])
+    devices.set_device(experiment.values["run"]["device"])
     model, checkpoint = restore(path / INTERRUPTED)
     if checkpoint is None or not {"state", "callbacks", "seconds"} <= checkpoint.keys():
         raise ModelFileError(
             f"{path / INTERRUPTED}: a model, but not one of an interrupted run: it does not say where training stood"
         )
-    return _run(experiment, model, load_data(experiment), RunFolder(path), device, checkpoint, say)
+    return _run(experiment, model, load_data(experiment), RunFolder(path), checkpoint, say)
 
 
-def _run(
-    experiment: Experiment, model: Any, data: Data, folder: RunFolder, device: str, checkpoint: Any, say: Any
-) -> Path:
+def _run(experiment: Experiment, model: Any, data: Data, folder: RunFolder, checkpoint: Any, say: Any) -> Path:
     values = experiment.values
     data = shuffled(data, values["run"]["seed"])
     stop = StopAtStep()
@@ -247,7 +245,7 @@ def _run(
             )
     seconds = earlier + time.perf_counter() - began
     model.save(folder.path / "model.safetensors")
-    report = measures(model, _kept(history, callbacks), data, seconds, device)
+    report = measures(model, _kept(history, callbacks), data, seconds)
     folder.write("metrics.json", json.dumps(report, indent=2) + "\n")
     (folder.path / INTERRUPTED).unlink(missing_ok=True)
     for part in ("validation", "test"):
@@ -276,7 +274,7 @@ def _kept(history: Any, callbacks: list[Callback]) -> dict[str, float]:
     return {name: values[row] for name, values in history.history.items()}
 
 
-def measures(model: Any, kept: dict[str, float], data: Data, seconds: float, device: str) -> dict[str, Any]:
+def measures(model: Any, kept: dict[str, float], data: Data, seconds: float) -> dict[str, Any]:
     """Return what metrics.json holds: the values of the epoch kept, the test data's, and how they came about."""
     test = {}
     if data.x_test is not None:
@@ -289,7 +287,7 @@ def measures(model: Any, kept: dict[str, float], data: Data, seconds: float, dev
         "epochs": len(model.history.epoch),
         "steps": model.training_state.step,
         "seconds": round(seconds, 3),
-        "device": device,
+        "device": devices.current(),
         "versions": {"gpudl": version("gpudl"), "numpy": np.__version__, "python": platform.python_version()},
     }
 

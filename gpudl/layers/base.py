@@ -13,6 +13,8 @@ import numpy as np
 
 from gpudl import constraints, initializers, regularizers
 from gpudl.autograd import Parameter, Tensor, no_grad
+from gpudl.backend import library
+from gpudl.backend.devices import beside, current, put
 from gpudl.configurable import Configurable
 from gpudl.errors import GpudlError, ShapeError, UsageError, did_you_mean
 from gpudl.naming import fresh_name
@@ -238,7 +240,7 @@ class Layer(Configurable):
         shape = (shape,) if isinstance(shape, int) else tuple(shape)
         values = initializers.get("glorot_uniform" if initializer is None else initializer)(shape, dtype or self.dtype)
         weight = Parameter(
-            values,
+            put(values),
             name,
             trainable and self._trainable,
             regularizers.get(regularizer),
@@ -281,7 +283,7 @@ class Layer(Configurable):
         outermost = _phase.penalties is None
         if training is None:
             training = before
-        inputs = tuple(self._input(x) for x in inputs)
+        given, inputs = inputs, tuple(self._input(x) for x in inputs)
         try:
             if not self.built:
                 self.build_for(*(_open_shapes(x) for x in inputs))
@@ -295,6 +297,8 @@ class Layer(Configurable):
                 raise UsageError(f"{self}: its call returned None; end it with return and the output")
             if self.activity_regularizer is not None:
                 self._add_activity_penalty(y)
+            if outermost and current() == "cuda" and any(isinstance(x, np.ndarray) for x in leaves(given)):
+                return mapped(_readable, y)
             return y
         except ShapeError as error:
             raise self._named(error) from None
@@ -324,16 +328,23 @@ class Layer(Configurable):
             return x
         if hasattr(x, "detach") and hasattr(x, "numpy"):  # PyTorch's, as a DataLoader yields them
             x = x.detach().cpu().numpy()
-        if isinstance(x, np.ndarray):
+        if isinstance(x, np.ndarray) or library(x) == "cupy":
             own = x.dtype == self.dtype or not (self.casts_integers or x.dtype.kind == "f")
+            if current() == "cuda" and (moved := self._moved(x)) is not x:
+                return moved if own else moved.astype(self.dtype)
             if not own:
                 return x.astype(self.dtype)
             return x if self.casts_integers else x.copy()  # a program's layer may change it in place
         if _is_of_numbers(x):
-            return np.asarray(x, self.dtype)
+            return self._moved(np.asarray(x, self.dtype))
         if isinstance(x, (list, tuple, dict)):
             return mapped(self._input, x)
         return x
+
+    def _moved(self, x: Any) -> Any:
+        """Return an array on the device where the layer's weights are; without weights, on the one in use."""
+        weights = self._own_weights or self._own_state
+        return beside(x, weights[0].data) if weights else put(x)
 
     def _add_activity_penalty(self, y: Any) -> None:
         for part in leaves(y):
@@ -552,3 +563,8 @@ def need_axes(input_shape: OpenShape, axes: int, meaning: str) -> None:
     """Raises: ShapeError where an input has not that many axes, batch included."""
     if len(input_shape) != axes:
         raise ShapeError(f"input must have {axes} axes, {meaning}, but has shape {shown(input_shape)}")
+
+
+def _readable(y: Any) -> Any:
+    """A plain array on the GPU as a Tensor, which NumPy can read: for who called with arrays of NumPy."""
+    return y if isinstance(y, Tensor) or library(y) == "numpy" else Tensor(y)

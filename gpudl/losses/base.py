@@ -10,7 +10,7 @@ import numpy as np
 
 from gpudl import ops, registry
 from gpudl.autograd import Tensor, differentiable
-from gpudl.backend import Array, array_module
+from gpudl.backend import Array, array_module, devices
 from gpudl.configurable import Configurable
 from gpudl.errors import ShapeError, UsageError
 
@@ -136,7 +136,7 @@ def targets_of(loss: str, y_true: Any, y_pred: Any, recorded: bool = False) -> A
             "loss with gpudl.ops, and where it is not, call ops.stop_gradient on them",
             stacklevel=4,
         )
-    y_true = plain(y_true)
+    y_true = devices.beside(plain(y_true), y_pred.data if isinstance(y_pred, Tensor) else y_pred)
     if y_true.dtype.kind not in "biuf":
         raise UsageError(
             f"{loss}: targets must be numbers, but are of type {y_true.dtype}; give each class a number from 0 on, as "

@@ -10,7 +10,7 @@ import numpy as np
 
 from gpudl import initializers, registry
 from gpudl.autograd import Tensor, no_grad
-from gpudl.backend import Array, Shape, array_module, library, to_numpy
+from gpudl.backend import Array, Shape, array_module, devices, library, to_numpy
 from gpudl.configurable import Configurable
 from gpudl.errors import UsageError
 from gpudl.losses.base import known_dtype
@@ -49,11 +49,12 @@ class Variable(Tensor):
         if isinstance(value, (float, int)) and self.data.ndim == 0:  # a number, as in every step; NumPy's is a float
             self.data += value
             return self
-        return self.assign(self.data + value)
+        return self.assign(self.data + devices.beside(value, self.data))
 
     def assign_sub(self, value: Any) -> Variable:
         """Take off the sum."""
-        return self.assign(self.data - (value.data if isinstance(value, Tensor) else value))
+        value = value.data if isinstance(value, Tensor) else value
+        return self.assign(self.data - devices.beside(value, self.data))
 
 
 class Number(float):
@@ -80,10 +81,12 @@ def _beside_the_data(update_state: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(update_state)
     def call(self: Metric, *arrays: Any, **settings: Any) -> Any:
         given = [a.data if isinstance(a, Tensor) else a for a in (*arrays, *settings.values())]
-        if any(type(a) is not np.ndarray and library(a) == "cupy" for a in given):
+        on_gpu = next((a for a in given if type(a) is not np.ndarray and library(a) == "cupy"), None)
+        if on_gpu is not None:
             for variable in self.variables:
-                if library(variable.data) == "numpy":
-                    variable.data = array_module(*given).asarray(variable.data)
+                variable.data = devices.beside(variable.data, on_gpu)
+            arrays = tuple(devices.beside(a, on_gpu) for a in arrays)
+            settings = {name: devices.beside(a, on_gpu) for name, a in settings.items()}
         with no_grad():
             return update_state(self, *arrays, **settings)
 

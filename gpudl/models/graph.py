@@ -7,9 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from gpudl import ops
 from gpudl.activations import relu
 from gpudl.autograd import Tensor
+from gpudl.backend.devices import put
 from gpudl.errors import ShapeError, UsageError, did_you_mean
 from gpudl.layers.base import Layer
 from gpudl.layers.conv import Conv2D
@@ -180,7 +183,9 @@ class _Step:
         else:
 
             def filled(x: Any) -> Any:
-                return values[self.places[id(x)]] if isinstance(x, SymbolicTensor) else x
+                if isinstance(x, SymbolicTensor):
+                    return values[self.places[id(x)]]
+                return put(x) if isinstance(x, np.ndarray) else x
 
             y = self.operation(*mapped(filled, self.arguments), **mapped(filled, self.settings))
         for place in self.done:

@@ -25,6 +25,8 @@ class _Steady:
 
     regularized: list[Parameter]
     metrics: list[Any] | None = None
+    reached: bool = False
+    """Whether a step has shown that a gradient comes to all weights, or warned of those it does not."""
 
 
 class Steps(Layer):
@@ -206,8 +208,10 @@ class Steps(Layer):
         weights = self.step_weights or self.trainable_weights
         if weights:
             self._need_optimizer().scale_loss(loss).backward()
-            if self._loss_tracker is not None and not self._loss_tracker.count.data:  # the first step of an epoch
+            if self._steady is None or not self._steady.reached:
                 training.warn_of_unreached(self)
+                if self._steady is not None:
+                    self._steady.reached = True
             self._need_optimizer().apply(weights)
         if self._loss_tracker is not None:
             self._loss_tracker.add(value, samples_of(x))

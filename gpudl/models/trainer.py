@@ -12,9 +12,20 @@ import numpy as np
 
 from gpudl import random
 from gpudl.autograd import Tensor, no_grad
-from gpudl.backend import to_numpy
+from gpudl.backend import devices, library, to_numpy
 from gpudl.backend.numpy.workers import single_threaded_blas
-from gpudl.batches import Batch, Batches, Stream, as_arrays, batches_of, is_stream, samples_of, split_off, unpacked
+from gpudl.batches import (
+    Batch,
+    Batches,
+    Stream,
+    as_arrays,
+    batches_of,
+    is_stream,
+    on_device,
+    samples_of,
+    split_off,
+    unpacked,
+)
 from gpudl.callbacks import BackupAndRestore, Callback, CallbackList, History, Progress
 from gpudl.callbacks.progress import print_line, values_line
 from gpudl.errors import UsageError
@@ -235,7 +246,8 @@ class Trainer(Steps):
         called("on_predict_begin", {})
         with no_grad():
             batches.begin_epoch()
-            for number, batch in enumerate(itertools.islice(batches.begin_pass(0, 0), steps)):
+            passing = on_device(itertools.islice(batches.begin_pass(0, 0), steps), self.device)
+            for number, batch in enumerate(passing):
                 called("on_predict_batch_begin", number, {})
                 data = batch.packed() if isinstance(batches, Stream) else Batch(batch.x, None, None)
                 outputs.append(mapped(_as_numpy, self.predict_step(data)))
@@ -281,6 +293,14 @@ class Trainer(Steps):
         """Return the outputs for these samples as NumPy arrays."""
         with no_grad():
             return mapped(_as_numpy, self.predict_step(Batch(as_arrays(x), None, None)))
+
+    @property
+    def device(self) -> str:
+        """Where the weights are, "cpu" or "cuda"; before there are any, the device in use."""
+        weights = self.weights
+        if not weights:
+            return devices.current()
+        return "cuda" if library(weights[0].data) == "cupy" else "cpu"
 
     def _need_compiled(self, what: str) -> None:
         if not self.compiled:

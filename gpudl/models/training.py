@@ -15,7 +15,7 @@ from gpudl import random
 from gpudl.autograd import Tensor, no_grad
 from gpudl.backend import to_numpy
 from gpudl.backend.numpy.workers import single_threaded_blas
-from gpudl.batches import Batches, Stream
+from gpudl.batches import Batches, Stream, on_device
 from gpudl.callbacks import CallbackList, Progress
 from gpudl.metrics import Metric
 
@@ -155,7 +155,7 @@ def train(
                     if not within_pass:
                         state.order, state.position = state.step, 0
                     within_pass = False
-                    passing = batches.begin_pass(state.order, state.position)
+                    passing = on_device(batches.begin_pass(state.order, state.position), model.device)
                 batch = next(passing, None)
                 if batch is None:
                     break
@@ -242,7 +242,7 @@ def test(model: Any, batches: Batches | Stream, callbacks: CallbackList, steps: 
     logs: Mapping[str, Any] = {}
     with no_grad(), model.steady(), np.errstate(all="ignore"):
         batches.begin_epoch()
-        for number, batch in enumerate(itertools.islice(batches.begin_pass(0, 0), steps)):
+        for number, batch in enumerate(on_device(itertools.islice(batches.begin_pass(0, 0), steps), model.device)):
             callbacks("on_test_batch_begin", number, {})
             logs = model.test_step(batch.packed()) or {}
             callbacks("on_test_batch_end", number, logs)

@@ -9,6 +9,7 @@ import numpy as np
 
 from gpudl.autograd import Tensor, as_array, differentiable
 from gpudl.backend import Array, array_module, to_numpy
+from gpudl.backend.devices import module, put
 from gpudl.errors import UsageError
 from gpudl.ops.decorators import without_gradient
 
@@ -34,34 +35,35 @@ def type_name(dtype: Any, default: str = "float32") -> str:
 
 def zeros(shape: int | Sequence[int], dtype: Any = None) -> Array:
     """An array of zeros."""
-    return np.zeros(shape, type_name(dtype))
+    return module().zeros(shape, type_name(dtype))
 
 
 def ones(shape: int | Sequence[int], dtype: Any = None) -> Array:
     """An array of ones."""
-    return np.ones(shape, type_name(dtype))
+    return module().ones(shape, type_name(dtype))
 
 
 def full(shape: int | Sequence[int], fill_value: Any, dtype: Any = None) -> Array:
     """An array filled with one value."""
-    return np.full(shape, fill_value, type_name(dtype))
+    return module().full(shape, fill_value, type_name(dtype))
 
 
 def eye(N: int, M: int | None = None, k: int = 0, dtype: Any = None) -> Array:
     """A matrix with ones on its k-th diagonal, zeros elsewhere."""
-    return np.eye(N, M, k, type_name(dtype))
+    return module().eye(N, M, k, type_name(dtype))
 
 
 def arange(start: float, stop: float | None = None, step: float = 1, dtype: Any = None) -> Array:
     """Numbers from `start` (0 where only one is given) up to but without `stop`. Integers give int32."""
     whole = all(isinstance(n, (int, np.integer)) for n in (start, stop, step) if n is not None)
-    values = np.arange(start, step=step) if stop is None else np.arange(start, stop, step)
+    xp = module()
+    values = xp.arange(start, step=step) if stop is None else xp.arange(start, stop, step)
     return values.astype(type_name(dtype, "int32" if whole else "float32"))
 
 
 def linspace(start: float, stop: float, num: int = 50, endpoint: bool = True, dtype: Any = None) -> Array:
     """`num` numbers at equal distances from `start` to `stop`, which is one of them unless `endpoint` is off."""
-    return np.linspace(start, stop, num, endpoint).astype(type_name(dtype))
+    return module().linspace(start, stop, num, endpoint).astype(type_name(dtype))
 
 
 @without_gradient
@@ -99,7 +101,7 @@ def convert_to_tensor(x: Any, dtype: Any = None) -> Tensor:
     """Make a Tensor of an array, a list or a number; lists and numbers become float32, int32 or bool."""
     if isinstance(x, Tensor):
         return x if dtype is None else cast(x, dtype)
-    x = as_array(x)
+    x = put(as_array(x))
     return Tensor(x if dtype is None else cast(x, dtype))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from gpudl.autograd import differentiable
-from gpudl.backend import Array, Shape, array_module
+from gpudl.backend import Array, Shape, array_module, kernels
 from gpudl.errors import ShapeError, UsageError
 from gpudl.ops.layout import check_format
 from gpudl.shapes import shown
@@ -120,11 +120,9 @@ def affine_transform(
 
     def image_gradient(dy: Array) -> Array:
         dy = _batch_last(dy, data_format)
-        dx = xp.zeros(N * H * W * C, dy.dtype)
-        channel = xp.arange(C)
+        dx, add_rows = xp.zeros((N * H * W, C), dy.dtype), kernels("scatter", dy).add_rows
         for number, weight in taps():
-            entry = xp.broadcast_to(number[..., None] * C + channel, dy.shape)
-            xp.add.at(dx, entry.ravel(), (dy * weight).ravel())
+            dx += add_rows(xp.broadcast_to(number, (N, H, W)).reshape(-1), (dy * weight).reshape(-1, C), N * H * W)
         return _as_given(dx.reshape(N, H, W, C), images, data_format)
 
     return _as_given(y, images, data_format), (image_gradient, None)

@@ -7,7 +7,7 @@ from typing import Any
 
 from gpudl.arithmetic import axes_of, axis_of, unbroadcast
 from gpudl.autograd import as_array, differentiable
-from gpudl.backend import Array, Shape, array_module
+from gpudl.backend import Array, Shape, array_module, kernels
 from gpudl.errors import ShapeError, UsageError
 from gpudl.ops.arithmetic import get_item, reshape, transpose
 from gpudl.shapes import shown
@@ -64,10 +64,11 @@ def broadcast_to(x: Array, *, shape: Shape) -> tuple[Array, Any]:
 
 def _picked_back(dy: Array, index: Array, axis: int, shape: Shape) -> Array:
     """The gradient of x.take(index, axis) for x: what was picked twice adds up."""
-    xp = array_module(dy)
-    dx = xp.zeros(shape, dy.dtype)
-    xp.add.at(dx, (slice(None),) * axis + (index,), dy)
-    return dx
+    xp, length = array_module(dy), shape[axis]
+    picked = dy.reshape(*shape[:axis], index.size, *shape[axis + 1 :])
+    rows = xp.moveaxis(picked, axis, 0).reshape(index.size, -1)
+    total = kernels("scatter", dy).add_rows(index.reshape(-1) % length, rows, length)
+    return xp.moveaxis(total.reshape(length, *shape[:axis], *shape[axis + 1 :]), 0, axis)
 
 
 @differentiable
@@ -103,9 +104,8 @@ def take_along_axis(x: Array, indices: Array, *, axis: int | None = None) -> tup
     places[along] = index
 
     def backward(dy: Array) -> Array:
-        dx = xp.zeros(flat.shape, dy.dtype)
-        xp.add.at(dx, tuple(places), dy)
-        return dx.reshape(x.shape)
+        numbers = xp.arange(flat.size).reshape(flat.shape)[tuple(places)].reshape(-1)
+        return kernels("scatter", dy).add_rows(numbers, dy.reshape(-1, 1), flat.size).reshape(x.shape)
 
     return flat[tuple(places)], (backward, None)
 

@@ -495,7 +495,7 @@ class Optimizer(Configurable):
         self.build(parameters)
         for name, slot in self._slots.items():
             for i, place in enumerate(self._places):
-                slot[place] = state["arrays"][f"{i}/{name}"].reshape(-1)
+                slot[place] = array_module(slot).asarray(state["arrays"][f"{i}/{name}"]).reshape(-1)
 
 
 def _is_number(text: str) -> bool:

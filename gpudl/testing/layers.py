@@ -12,6 +12,8 @@ import numpy as np
 
 from gpudl import layers, models, random, registry
 from gpudl.autograd import Parameter, Tensor, no_grad
+from gpudl.backend import array_module, to_numpy
+from gpudl.backend.devices import put
 from gpudl.testing.ops import ENTRIES, FLOAT64, STEP, check_close
 
 
@@ -36,9 +38,10 @@ def check_layer(
     - Saved in a Sequential and loaded again it gives the same output, where the class is registered.
     - Outside training the value equals `oracle(x, weights)` where one is given, weights in the order of `weights`.
 
-    Inputs are drawn from a normal distribution. Weights are those of the initializers with a random positive number
-    added to each that is not an integer, so that neither biases of 0 nor scales of 1 hide a mistake. A layer that
-    draws in training must take its keys from `gpudl.random.layer_key`.
+    All of it is done on the device in use (`gpudl.set_device`). Inputs are drawn from a normal distribution. Weights
+    are those of the initializers with a random positive number added to each that is not an integer, so that neither
+    biases of 0 nor scales of 1 hide a mistake. A layer that draws in training must take its keys from
+    `gpudl.random.layer_key`.
 
     Raises: AssertionError that names the layer, the weight, the position and both numbers.
     """
@@ -79,7 +82,7 @@ def check_layer(
 
 
 def _plain(y: Any) -> np.ndarray:
-    return y.numpy() if isinstance(y, Tensor) else np.asarray(y)
+    return to_numpy(y.data if isinstance(y, Tensor) else y)
 
 
 def _call(layer: layers.Layer, x: np.ndarray, training: bool, values: Sequence[np.ndarray]) -> np.ndarray:
@@ -131,11 +134,11 @@ def _check_shapes(who: str, layer: layers.Layer, batches: Sequence[np.ndarray]) 
 def _check_manners(who: str, layer: layers.Layer, x: np.ndarray, training: bool, values: Sequence[np.ndarray]) -> None:
     """A call changes neither its input nor, outside training, its weights."""
     layer.set_weights(list(values))
-    passed = x.copy()
+    passed = put(x.copy())
     y = layer(Tensor(passed, requires_grad=True), training=training)
     if not isinstance(y, Tensor):
         raise AssertionError(f"{who}: a Tensor in gave a {type(y).__name__}, which no gradient passes")
-    y.backward(np.ones_like(y.data))
+    y.backward(array_module(y.data).ones_like(y.data))
     check_close(f"{who}: the input after a call with training={training}", passed, x, 0.0)
     for weight, value in zip(layer.weights, values, strict=True):
         if weight.trainable or not training:
@@ -158,9 +161,9 @@ def _check_gradients(
     projection = rng.uniform(0.5, 1.5, y.shape) * rng.choice([-1.0, 1.0], y.shape)
     layer.set_weights(list(values))
     random.begin_step(0)
-    source = Tensor(x.copy(), requires_grad=True)
+    source = Tensor(put(x.copy()), requires_grad=True)
     output = layer(source, training=training)
-    output.backward(projection.copy())
+    output.backward(put(projection.copy()))
 
     targets: list[tuple[str, Parameter | None, np.ndarray | None]] = [("its input", None, source.grad)]
     for weight in layer.trainable_weights:
@@ -169,7 +172,7 @@ def _check_gradients(
     for name, weight, gradient in targets:
         if gradient is None:
             raise AssertionError(f"{who}: {name} got no gradient, {phase}")
-        array = x if weight is None else weight.data.copy()
+        array, gradient = x if weight is None else weight.numpy().copy(), to_numpy(gradient)
         if gradient.shape != array.shape:
             raise AssertionError(f"{who}: {name} has shape {array.shape}, its gradient {gradient.shape}, {phase}")
         all_of_them = np.arange(array.size)

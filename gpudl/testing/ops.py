@@ -54,7 +54,8 @@ def check_op(
     - float64: the gradients of sum(projection * y), for a random positive projection, equal central differences to
       within `rtol` of the largest; entries to check are drawn by `seed`, and are all of them in a small array.
     - float32 in gives float32 out and float32 gradients, which equal those of float64.
-    - The value equals `oracle(*arrays, **settings)` where one is given: code that shares nothing with the op.
+    - The value equals `oracle(*arrays, **settings)` where one is given: code that shares nothing with the op, and is
+      given NumPy's arrays on every device.
 
     `differentiate` lists the positions of the arrays that have a gradient; by default all of floating point.
     Floating-point arrays are first rounded to float32, so that both precisions work on the same numbers. Keep them
@@ -93,7 +94,7 @@ def check_op(
         check_close(what, gradient, gradients[i], scale=sizes[i])
 
     if oracle is not None:
-        expected = oracle(*_copies(doubles), **settings)
+        expected = oracle(*(None if array is None else to_numpy(array).copy() for array in doubles), **settings)
         check_close(f"{name}: value in float64 against the oracle", y, expected, FLOAT64)
         check_close(f"{name}: value in float32 against the oracle", y_single, expected)
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from gpudl import backend
+from gpudl.backend import devices
 from gpudl.errors import DeviceError
 
 
@@ -53,11 +54,11 @@ def test_to_numpy(array: Any) -> None:
 
 
 def test_devices() -> None:
-    assert backend.resolve_device("cpu") == "cpu"
-    assert backend.resolve_device("auto") in ("cpu", "cuda")
+    assert devices.resolve_device("cpu") == "cpu"
+    assert devices.resolve_device("auto") in ("cpu", "cuda")
     with pytest.raises(DeviceError, match='"gpu" is unknown; use "auto", "cpu" or "cuda"'):
-        backend.resolve_device("gpu")
+        devices.resolve_device("gpu")
 
 
 def test_a_device_that_is_there_is_given(device: str) -> None:
-    assert backend.resolve_device(device) == device
+    assert devices.resolve_device(device) == device

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
+from functools import cached_property
 from types import ModuleType
 from typing import Any
 
@@ -25,6 +26,15 @@ launched: set[tuple[str, str, tuple[tuple[str, str], ...]]] = set()
 """What has been launched: file, kernel, macros."""
 
 
+readings = 0
+"""How often something was read back from the device, for which a real one would have been waited for."""
+
+
+def _read_back() -> None:
+    global readings
+    readings += 1
+
+
 class ndarray:  # noqa: N801  CuPy's name
     """An array of the stand-in."""
 
@@ -36,7 +46,15 @@ class ndarray:  # noqa: N801  CuPy's name
         self._a = a
 
     def get(self) -> np.ndarray:
+        _read_back()
         return self._a.copy()
+
+    def set(self, values: np.ndarray, stream: Any = None) -> None:
+        assert values.shape == self._a.shape and values.dtype == self._a.dtype
+        if stream is None:
+            self._a[...] = values
+        else:
+            stream.pending.append((self._a, values))
 
     def __array__(self, *_: Any, **__: Any) -> Any:
         raise TypeError("Implicit conversion to a NumPy array is not allowed. Please use `.get()` to construct one.")
@@ -51,6 +69,8 @@ class ndarray:  # noqa: N801  CuPy's name
         if name.startswith("__"):
             raise AttributeError(name)
         found = getattr(self._a, name)
+        if name in ("item", "tolist"):
+            _read_back()
         if callable(found):
             return lambda *arguments, **settings: _called(found, *arguments, **settings)
         return wrapped(found) if isinstance(found, np.ndarray) else found
@@ -65,15 +85,19 @@ class ndarray:  # noqa: N801  CuPy's name
         return len(self._a)
 
     def __bool__(self) -> bool:
+        _read_back()
         return bool(self._a)
 
     def __float__(self) -> float:
+        _read_back()
         return float(self._a)
 
     def __int__(self) -> int:
+        _read_back()
         return int(self._a)
 
     def __index__(self) -> int:
+        _read_back()
         return self._a.__index__()
 
     def __iter__(self) -> Any:
@@ -86,7 +110,7 @@ class ndarray:  # noqa: N801  CuPy's name
 def _operator(name: str) -> Any:
     def method(self: ndarray, *others: Any) -> Any:
         for other in others:
-            if isinstance(other, np.ndarray) and other.ndim:
+            if isinstance(other, np.ndarray):
                 raise TypeError(f"Unsupported type {type(other)}")
         result = getattr(self._a, name)(*map(_plain, others))
         if name.startswith("__i") and name != "__invert__":
@@ -158,7 +182,7 @@ def _plain(value: Any) -> Any:
     """Take the stand-in's arrays apart. Raises: TypeError for an array of NumPy, as CuPy does."""
     if isinstance(value, ndarray):
         return value._a
-    if isinstance(value, np.ndarray) and value.ndim:
+    if isinstance(value, np.ndarray):
         raise TypeError(f"Unsupported type {type(value)}")
     if isinstance(value, (tuple, list)) and not hasattr(value, "_fields"):
         return type(value)(_plain(item) for item in value)
@@ -179,10 +203,16 @@ class RawKernel:
     max_dynamic_shared_size_bytes = 48 << 10
 
     def __init__(self, code: str, name: str, options: tuple[str, ...] = ()) -> None:
-        self.kernel = HostKernel(code, name)
-        self.count = 0
+        self.code, self.name, self.count = code, name, 0
         macros = re.findall(r"^(?:#define|using) (\w+) (?:= )?(.+?);?$", code.partition("#line")[0], re.MULTILINE)
-        self.key = (re.findall(r'#line 1 "(\w+\.cu)"', code)[-1], name, tuple(macros))
+        self.key = (next(iter(re.findall(r'#line 1 "(\w+\.cu)"', code)[-1:]), ""), name, tuple(macros))
+
+    @cached_property
+    def kernel(self) -> HostKernel:
+        return HostKernel(self.code, self.name)
+
+    def compile(self) -> None:
+        """Do nothing: kernels are compiled when they are first launched."""
 
     def __call__(self, grid: Any, block: Any, arguments: Any, *, shared_mem: int = 0) -> None:
         if shared_mem > self.max_dynamic_shared_size_bytes:
@@ -205,7 +235,8 @@ class RawKernel:
         results: list[list[np.ndarray]] = []
         for order in range(ORDERS):
             for a, start in zip(arrays, before, strict=True):
-                a[...] = start
+                if a.flags.writeable:
+                    a[...] = start
             self.kernel(grid, block, values, shared_mem, order)
             results.append([a.copy() for a in arrays])
         for later in results[1:]:
@@ -239,6 +270,38 @@ def _made(name: str) -> Any:
 
 def _plain_settings(settings: dict[str, Any]) -> dict[str, Any]:
     return {name: _plain(value) for name, value in settings.items()}
+
+
+class Event:
+    """A place in a stream."""
+
+    def __init__(self, stream: Stream) -> None:
+        self.stream, self.copies = stream, len(stream.pending)
+
+    def synchronize(self) -> None:
+        self.stream.run(self.copies)
+
+
+class Stream:
+    """A stream whose copies are made as late as may be: when something waits for them."""
+
+    def __init__(self, non_blocking: bool = False) -> None:
+        self.pending: list[tuple[np.ndarray, np.ndarray]] = []
+        self.made = 0
+
+    def record(self) -> Event:
+        return Event(self)
+
+    def wait_event(self, event: Event) -> None:
+        event.synchronize()
+
+    def run(self, until: int) -> None:
+        for to, source in self.pending[self.made : until]:
+            to[...] = source
+        self.made = max(self.made, until)
+
+
+_compute = Stream()
 
 
 class _Device:
@@ -275,9 +338,10 @@ def module() -> ModuleType:
         "ndarray": ndarray,
         "RawKernel": RawKernel,
         "asarray": asarray,
-        "array": lambda a, dtype=None, copy=True: ndarray(np.array(asnumpy(a), dtype)),
+        "array": lambda a, dtype=None, copy=True: ndarray(np.array(_plain(a) if isinstance(a, ndarray) else a, dtype)),
         "asnumpy": asnumpy,
         "get_array_module": lambda *a: made if any(isinstance(x, ndarray) for x in a) else np,
+        "argsort": lambda a, axis=-1: wrapped(np.argsort(a._a, axis, kind="stable")),
         "__version__": "14.0.0",
         "__path__": [],
     }
@@ -286,6 +350,7 @@ def module() -> ModuleType:
         setattr(made, name, value)
     cuda = ModuleType("cupy.cuda")
     cuda.Device = _Device  # type: ignore[attr-defined]
+    cuda.Stream, cuda.get_current_stream = Stream, lambda: _compute  # type: ignore[attr-defined]
     cuda.runtime = ModuleType("cupy.cuda.runtime")  # type: ignore[attr-defined]
     cuda.runtime.getDeviceCount = lambda: 1  # type: ignore[attr-defined]
     made.cuda = cuda  # type: ignore[attr-defined]
@@ -302,8 +367,16 @@ def module() -> ModuleType:
     return made
 
 
-def install() -> None:
-    """Have `import cupy` give the stand-in."""
-    made = module()
-    sys.modules["cupy"] = made
-    sys.modules["cupy.cuda"] = made.cuda
+_module = module()
+_cupyx = ModuleType("cupyx")
+_cupyx.empty_pinned = np.empty  # type: ignore[attr-defined]
+
+
+def put_in_place(wanted: bool) -> None:
+    """Have `import cupy` give the stand-in, or what it would give without."""
+    mine = {"cupy": _module, "cupy.cuda": _module.cuda, "cupyx": _cupyx}
+    for name, part in mine.items():
+        if wanted:
+            sys.modules[name] = part
+        elif sys.modules.get(name) is part:
+            del sys.modules[name]
