@@ -21,6 +21,7 @@ import numpy as np
 from gpudl import arithmetic
 from gpudl.backend import Array, Shape, array_module, library, to_numpy
 from gpudl.backend.devices import beside, current
+from gpudl.backend.room import out_of_memory
 from gpudl.errors import UsageError
 
 Settings = ParamSpec("Settings")
@@ -140,21 +141,15 @@ class Tensor:
             self.accumulate(gradient)
             return
         pending: dict[int, Array] = {id(self): gradient}
-        for tensor, node in _newest_first(self):
-            dy = pending.pop(id(tensor), None)
-            tensor.node = _USED  # what the node holds is freed as early as can be
-            if dy is None:
-                continue
-            way_back = node.backward
-            if isinstance(way_back, tuple):
-                for source, back in zip(node.inputs, way_back, strict=False):
-                    if source is not None and back is not None and source.requires_grad:
-                        _pass_on(source, back(dy), pending)
-            else:
-                gradients = way_back(dy)
-                for source, part in zip(node.inputs, gradients if len(node.inputs) > 1 else (gradients,), strict=False):
-                    if source is not None and part is not None and source.requires_grad:
-                        _pass_on(source, part, pending)
+        tensor, node = self, self.node
+        try:
+            for tensor, node in _newest_first(self):
+                dy = pending.pop(id(tensor), None)
+                tensor.node = _USED  # what the node holds is freed as early as can be
+                if dy is not None:
+                    _pass_back(node, dy, pending)
+        except MemoryError as error:
+            raise out_of_memory(error, f"the gradient of {node.op.__name__}, to a value of {tensor.shape}") from None
 
     def accumulate(self, gradient: Array) -> None:
         """Add to this leaf's gradient."""
@@ -272,6 +267,20 @@ class Tensor:
 
     def min(self, axis: int | Shape | None = None, keepdims: bool = False, **numpy: None) -> Tensor:
         return min(self, axis=axis, keepdims=keepdims)  # np.min(tensor) hands on dtype=None, out=None
+
+
+def _pass_back(node: Node, dy: Array, pending: dict[int, Array]) -> None:
+    """Give the gradient of a step's value to all that went in."""
+    way_back = node.backward
+    if isinstance(way_back, tuple):
+        for source, back in zip(node.inputs, way_back, strict=False):
+            if source is not None and back is not None and source.requires_grad:
+                _pass_on(source, back(dy), pending)
+        return
+    gradients = way_back(dy)
+    for source, part in zip(node.inputs, gradients if len(node.inputs) > 1 else (gradients,), strict=False):
+        if source is not None and part is not None and source.requires_grad:
+            _pass_on(source, part, pending)
 
 
 def _pass_on(source: Tensor, part: Array, pending: dict[int, Array]) -> None:

@@ -62,6 +62,10 @@ class TrainingError(GpudlError):
     exit_code = 5
 
 
+class OutOfMemoryError(TrainingError, MemoryError):
+    """There is no room for an array, on the device or beside it."""
+
+
 class Interrupted(GpudlError):  # noqa: N818  stopping is no error
     """The user stopped the training; what was learned is saved."""
 

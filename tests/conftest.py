@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cuda_on_cpu import compiler, stand_in
 from hypothesis import settings
 
 from gpudl import random
@@ -23,10 +23,6 @@ from gpudl.testing import check_close
 settings.register_profile("gpudl", derandomize=True, deadline=None, max_examples=100, database=None)
 settings.load_profile("gpudl")
 
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from cuda_on_cpu import compiler, stand_in  # behind the path
 
 
 def _real_cupy() -> Any:

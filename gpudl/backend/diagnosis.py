@@ -57,10 +57,10 @@ def driver() -> Driver:
     return Driver(version.value, count.value)
 
 
-def cupy_distributions() -> list[str]:
-    """Return the installed distributions that bring a module called cupy, as "cupy-cuda13x"."""
-    names = {dist.metadata["Name"] for dist in metadata.distributions() if dist.metadata["Name"]}
-    return sorted(name for name in names if name == "cupy" or name.startswith(("cupy-cuda", "cupy-rocm")))
+def cupy_distributions() -> dict[str, str]:
+    """Return the installed distributions that bring a module called cupy, as "cupy-cuda13x", with their versions."""
+    found = {dist.metadata["Name"] or "": dist.version for dist in metadata.distributions()}
+    return {name: found[name] for name in sorted(found) if re.fullmatch(r"cupy(-(cuda|rocm).*)?", name)}
 
 
 def install_command(*remove: str) -> str:
@@ -97,7 +97,7 @@ def why_no_gpu() -> Reason | None:
 
 
 def _explained(error: Exception | None) -> Reason:
-    found, installed = driver(), cupy_distributions()
+    found, installed = driver(), list(cupy_distributions())
     if not found.cuda:
         return Reason(
             "there is no NVIDIA driver" + ("" if installed else ", nor CuPy"),
@@ -133,7 +133,7 @@ def checks() -> list[tuple[str, str]]:
     reason = why_no_gpu()
     rows = [
         ("driver", f"runs CUDA {found.version}" if found.cuda else "none"),
-        ("CuPy", ", ".join(f"{name} {metadata.version(name)}" for name in installed) or "not installed"),
+        ("CuPy", ", ".join(f"{name} {version}" for name, version in installed.items()) or "not installed"),
     ]
     if reason is None:
         cupy = import_module("cupy")

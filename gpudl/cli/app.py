@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from gpudl.cli import data, describe, plugins, train, use
+from gpudl.cli import data, describe, doctor, plugins, train, use
 from gpudl.errors import GpudlError, Interrupted, PluginError, TrainingError
 
 app = typer.Typer(
@@ -47,6 +47,7 @@ def common(
 train.add_to(app)
 use.add_to(app)
 describe.add_to(app)
+doctor.add_to(app)
 app.add_typer(plugins.app, name="plugins")
 app.add_typer(data.app, name="data")
 

@@ -21,6 +21,7 @@ import tomli_w
 
 from gpudl import activations, random
 from gpudl.backend import devices
+from gpudl.backend.room import out_of_memory
 from gpudl.batches import samples_of, split_off
 from gpudl.callbacks import Callback, EarlyStopping, Logs, TerminateOnNaN
 from gpudl.callbacks.progress import values_line
@@ -208,6 +209,7 @@ def resume(path: Path, say: Any) -> Path:
 
 def _run(experiment: Experiment, model: Any, data: Data, folder: RunFolder, checkpoint: Any, say: Any) -> Path:
     values = experiment.values
+    batch_size = values["data"]["batch_size"]
     data = shuffled(data, values["run"]["seed"])
     stop = StopAtStep()
     callbacks = [*experiment.callbacks(folder.path), HistoryFile(folder), TerminateOnNaN(), stop]
@@ -218,7 +220,7 @@ def _run(experiment: Experiment, model: Any, data: Data, folder: RunFolder, chec
             history = model.fit(
                 data.x_train,
                 data.y_train,
-                batch_size=values["data"]["batch_size"],
+                batch_size=batch_size,
                 epochs=values["training"]["epochs"],
                 callbacks=callbacks,
                 validation_split=values["data"]["validation_split"],
@@ -232,10 +234,8 @@ def _run(experiment: Experiment, model: Any, data: Data, folder: RunFolder, chec
             f"stopped in epoch {model.training_state.epoch + 1} after batch {model.training_state.batch}; "
             f"all of it is saved; to go on:\n  gpudl train {folder.path}{plugin_options()}"
         ) from None
-    except MemoryError:
-        raise TrainingError(
-            f"out of memory; lower data.batch_size (now {values['data']['batch_size']}) or the size of the layers"
-        ) from None
+    except MemoryError as error:
+        raise TrainingError(f"{out_of_memory(error, 'training')} (data.batch_size is {batch_size})") from None
     for name in ("loss", "val_loss"):
         loss = history.history.get(name, [0.0])[-1]
         if not math.isfinite(loss):

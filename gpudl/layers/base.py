@@ -15,6 +15,7 @@ from gpudl import constraints, initializers, regularizers
 from gpudl.autograd import Parameter, Tensor, no_grad
 from gpudl.backend import library
 from gpudl.backend.devices import beside, current, put
+from gpudl.backend.room import out_of_memory
 from gpudl.configurable import Configurable
 from gpudl.errors import GpudlError, ShapeError, UsageError, did_you_mean
 from gpudl.naming import fresh_name
@@ -302,6 +303,9 @@ class Layer(Configurable):
             return y
         except ShapeError as error:
             raise self._named(error) from None
+        except MemoryError as error:
+            shapes = ", ".join(shown(x.shape) for x in leaves(inputs) if hasattr(x, "shape"))
+            raise out_of_memory(error, f"{self}, called on {shapes}") from None
         finally:
             _phase.training = before
             if outermost:
