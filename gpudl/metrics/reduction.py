@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from gpudl import losses
-from gpudl.backend import Array, array_module
+from gpudl.backend import Array, array_module, kernels
+from gpudl.backend.devices import beside
 from gpudl.losses.base import lay_weights, plain, same_rank
 from gpudl.metrics.base import Metric
 
@@ -59,17 +60,20 @@ class Mean(Metric):
         self._take(values, sample_weight)
 
     def _take(self, values: Any, sample_weight: Any) -> None:
+        values = plain(values)
+        if sample_weight is None and values.size:
+            samples = len(values) if values.ndim else 1
+            add_values = kernels("totals", values).add_values
+            add_values(self.total.data, self.count.data, values, samples / values.size, samples)
+            return
         values, weight = _of_samples(values, sample_weight, summed=False)
         self.total.assign_add(values.sum())
-        self.count.assign_add(len(values) if weight is None and values.ndim else 1 if weight is None else weight.sum())
+        self.count.assign_add(len(values) if weight is None else weight.sum())
 
     def add(self, value: Array, weight: float) -> None:
         """Take in one number, as `update_state` does, without its detours: the loss comes here in every step."""
-        if type(value).__module__ == "numpy":
-            self.total.data = self.total.data + value * weight
-            self.count.data = self.count.data + weight
-        else:
-            self.update_state(value, weight)
+        self.total.data, self.count.data = beside(self.total.data, value), beside(self.count.data, value)
+        kernels("totals", value).add_values(self.total.data, self.count.data, value, weight, weight)
 
     def result(self) -> Any:
         count = self.count.item()

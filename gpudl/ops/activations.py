@@ -206,12 +206,17 @@ def gelu(x: Array, *, approximate: bool = True) -> tuple[Array, Any]:
 @differentiable
 @pointwise
 def mish(x: Array) -> tuple[Array, Any]:
-    """x tanh(log(1 + exp(x))). Gradient: t + x (1 - t^2) sigmoid(x), t being that tanh.
+    """x tanh(log(1 + exp(x))), which is x a / (1 + a) with e = exp(x) and a = e + e^2 / 2.
 
+    Gradient: e (x + 1 + e (x + 3/2 + e + e^2 / 4)) / (1 + a)^2, which keeps more digits near its zero at -1.19 than
+    the derivative of the tanh does. Beyond 22 the share is 1 to the last digit, so exp(x) goes no further.
     Source: Misra 2019, arXiv 1908.08681.
     """
-    t = array_module(x).tanh(_soft_positive(x))
-    return x * t, lambda: t + x * (1 - t * t) * _logistic(x)
+    xp = array_module(x)
+    low = xp.minimum(x, 22)
+    e = xp.exp(low)
+    a = e * (1 + e / 2)
+    return x * (a / (1 + a)), lambda: e * (low + 1 + e * (low + 1.5 + e * (1 + e / 4))) / ((1 + a) * (1 + a))
 
 
 @differentiable
@@ -327,6 +332,10 @@ def softmax_values(x: Array, axis: int | Shape | None = -1) -> Array:
 def softmax(x: Array, *, axis: int | Shape | None = -1) -> tuple[Array, Any]:
     """Turn scores into probabilities: exp(x) / sum exp(x) over `axis` (None for all). Shapes: y as x."""
     axis = axes_of(axis)
+    if x.dtype.kind == "f" and x.size and axis in (-1, x.ndim - 1):
+        rows, twin = x.reshape(-1, x.shape[-1]), kernels("softmax", x)
+        p = twin.forward(rows)
+        return p.reshape(x.shape), lambda dy: twin.backward(dy.reshape(p.shape), p).reshape(x.shape)
     y = softmax_values(x, axis)
     return y, lambda dy: y * (dy - (dy * y).sum(axis=axis, keepdims=True))
 

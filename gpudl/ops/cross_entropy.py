@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from gpudl.autograd import differentiable
-from gpudl.backend import Array, array_module
+from gpudl.backend import Array, array_module, kernels
 from gpudl.errors import ShapeError
 
 CLIP = 1e-7
@@ -96,7 +96,7 @@ def sparse_cross_entropy(probabilities: Array, labels: Array) -> tuple[Array, An
 
     Shapes: probabilities (..., K), labels (...) of integers in [0, K) -> loss (...). Gradient: 0 where clipped.
     """
-    return _picked_loss(probabilities, labels, through_softmax=False)
+    return _picked_loss(probabilities, labels)
 
 
 @differentiable
@@ -118,7 +118,12 @@ def sparse_cross_entropy_of_softmax(logits: Array, labels: Array, probabilities:
 
     Shapes: logits and probabilities (..., K), labels (...) -> loss (...). Gradient: for the logits, p - one_hot.
     """
-    return _picked_loss(probabilities, labels, through_softmax=True)
+    if labels.shape != logits.shape[:-1]:
+        raise ShapeError(f"labels of shape {labels.shape} do not fit probabilities of shape {probabilities.shape}")
+    twin, shape = kernels("softmax", logits, labels, probabilities), logits.shape
+    p, picks = probabilities.reshape(-1, shape[-1]), labels.reshape(-1)
+    loss = twin.picked(p, picks).reshape(labels.shape)
+    return loss, (lambda dy: twin.picked_gradient(dy.reshape(-1), p, picks).reshape(shape), None, None)
 
 
 @differentiable
@@ -128,11 +133,10 @@ def cross_entropy_of_softmax(logits: Array, targets: Array, probabilities: Array
     Shapes: logits, targets and probabilities (..., K) -> loss (...).
     Gradient: for the logits, p sum(targets) - targets.
     """
-    xp = array_module(logits)
-    targets = targets.astype(logits.dtype, copy=False)
-    loss = -(targets * xp.log(xp.clip(probabilities, CLIP, 1 - CLIP))).sum(axis=-1)
-    total = targets.sum(axis=-1, keepdims=True)
-    return loss, (lambda dy: dy[..., None] * (probabilities * total - targets), None, None)
+    twin, shape, K = kernels("softmax", logits, targets, probabilities), logits.shape, logits.shape[-1]
+    p, t = (a.astype(logits.dtype, copy=False).reshape(-1, K) for a in (probabilities, targets))
+    loss = twin.crossed(p, t).reshape(shape[:-1])
+    return loss, (lambda dy: twin.crossed_gradient(dy.reshape(-1), p, t).reshape(shape), None, None)
 
 
 @differentiable
@@ -145,7 +149,7 @@ def binary_cross_entropy_of_sigmoid(logits: Array, targets: Array, probabilities
     return loss, (lambda dy: dy * (probabilities - targets), None, None)
 
 
-def _picked_loss(probabilities: Array, labels: Array, through_softmax: bool) -> tuple[Array, Any]:
+def _picked_loss(probabilities: Array, labels: Array) -> tuple[Array, Any]:
     xp = array_module(probabilities)
     if labels.shape != probabilities.shape[:-1]:
         raise ShapeError(f"labels of shape {labels.shape} do not fit probabilities of shape {probabilities.shape}")
@@ -157,17 +161,11 @@ def _picked_loss(probabilities: Array, labels: Array, through_softmax: bool) -> 
     clipped = xp.clip(picked, CLIP, 1 - CLIP)
     loss = -xp.log(clipped).reshape(labels.shape)
 
-    def through(dy: Array) -> Array:
-        dx = flat.copy()
-        dx[picks] -= 1
-        dx *= dy.reshape(-1, 1)
-        return dx.reshape(probabilities.shape)
-
-    def direct(dy: Array) -> Array:
+    def backward(dy: Array) -> Array:
         toward = -dy.reshape(-1) / clipped * (picked == clipped)
         dx = xp.repeat((-toward * picked)[:, None], flat.shape[1], axis=1)
         dx[picks] += toward
         dx /= total
         return dx.reshape(probabilities.shape)
 
-    return loss, (through if through_softmax else direct, None, None)
+    return loss, (backward, None)

@@ -268,6 +268,23 @@ def _made(name: str) -> Any:
     return function
 
 
+def _sorting(name: str) -> Any:
+    """Sorting, which in CuPy always keeps equal ones in their order, and can be asked for nothing else."""
+    sorting = getattr(np, name)
+
+    def function(a: Any, axis: int | None = -1, kind: str | None = None) -> Any:
+        if kind not in (None, "stable"):
+            raise ValueError("kind can only be None or 'stable'")
+        return _called(sorting, a, axis, "stable")
+
+    return function
+
+
+class _OpenGrid:
+    def __getitem__(self, key: Any) -> Any:
+        return wrapped(np.ogrid[key])
+
+
 def _plain_settings(settings: dict[str, Any]) -> dict[str, Any]:
     return {name: _plain(value) for name, value in settings.items()}
 
@@ -341,10 +358,11 @@ def module() -> ModuleType:
         "array": lambda a, dtype=None, copy=True: ndarray(np.array(_plain(a) if isinstance(a, ndarray) else a, dtype)),
         "asnumpy": asnumpy,
         "get_array_module": lambda *a: made if any(isinstance(x, ndarray) for x in a) else np,
-        "argsort": lambda a, axis=-1: wrapped(np.argsort(a._a, axis, kind="stable")),
+        "ogrid": _OpenGrid(),
         "__version__": "14.0.0",
         "__path__": [],
     }
+    own |= {name: _sorting(name) for name in ("sort", "argsort")}
     own |= {name: _made(name) for name in ("empty", "empty_like", "zeros", "ones", "full", "arange", "eye", "linspace")}
     for name, value in own.items():
         setattr(made, name, value)

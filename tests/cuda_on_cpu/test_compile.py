@@ -67,6 +67,10 @@ OTHERS = {
     "relu": ("forward", "backward"),
     "dropout": ("drop",),
     "parts": ("add_parts",),
+    "scatter": ("add_rows",),
+    "softmax": ("softmax_rows", "softmax_gradient", "picked_loss", "picked_gradient", "crossed_loss",
+                "crossed_gradient"),
+    "totals": ("add_values",),
     "columns": ("sum_columns", "sum_gradients", "moments_of_columns", "join_moments", "add_to_rows", "normalize_rows",
                 "normalize_gradients"),
     "pool2d": ("max_forward", "max_backward", "average_forward", "average_backward"),
@@ -80,7 +84,8 @@ OTHERS = {
 def test_the_rest(stem: str) -> None:
     for kind, index in itertools.product(("float", "double"), ("int", "long long")):
         for architecture in (75, *ARCHITECTURES) if index == "int" else (90,):
-            check(stem, OTHERS[stem], {"T": kind, "INDEX": index, "WINNER": "unsigned char"}, 256, architecture)
+            macros = {"T": kind, "INDEX": index, "WINNER": "unsigned char", "LABEL": "int"}
+            check(stem, OTHERS[stem], macros, 256, architecture)
 
 
 def test_all_are_listed() -> None:
