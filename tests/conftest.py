@@ -24,7 +24,6 @@ settings.register_profile("gpudl", derandomize=True, deadline=None, max_examples
 settings.load_profile("gpudl")
 
 
-
 def _real_cupy() -> Any:
     """Return CuPy if it has a GPU to run on."""
     try:

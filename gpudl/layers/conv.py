@@ -6,7 +6,7 @@ from numbers import Integral
 from typing import Any, Unpack
 
 from gpudl import constraints, initializers, ops, regularizers
-from gpudl.activations import Activation
+from gpudl.activations import Activation, relu
 from gpudl.constraints import Constraint
 from gpudl.errors import ShapeError, UsageError
 from gpudl.initializers import Initializer
@@ -20,6 +20,8 @@ class _Conv(Convolution):
 
     paddings: tuple[str, ...]
     op: Any
+    relu_within = False
+    """Whether the op can apply ReLU in the same pass."""
 
     def _read_kernel(self, window: tuple[Any, ...], weight: tuple[Any, Any, Any]) -> None:
         filters, kernel_size, strides, padding, data_format, dilation_rate, groups = window
@@ -51,6 +53,9 @@ class _Conv(Convolution):
 
     def call(self, x: Any, activate: bool = True) -> Any:
         """Convolve and, unless the caller does that later, apply the activation."""
+        more: dict[str, Any] = {}
+        if activate and self.relu_within and self.activation is relu:
+            more, activate = {"relu": True}, False
         y = type(self).op(
             x,
             self.kernel,
@@ -60,6 +65,7 @@ class _Conv(Convolution):
             dilation_rate=self.dilation_rate,
             groups=self.groups,
             data_format=self.data_format,
+            **more,
         )
         return self.activation(y) if activate else y
 
@@ -118,6 +124,7 @@ class Conv2D(_Conv):
     rank = 2
     paddings = ("valid", "same")
     op = staticmethod(ops.conv2d)
+    relu_within = True
 
     def __init__(
         self,

@@ -22,8 +22,9 @@ def conv2d(
     dilation_rate: Pair = 1,
     groups: int = 1,
     data_format: str = "channels_last",
+    relu: bool = False,
 ) -> tuple[Array, Any]:
-    """Slide a kernel over images.
+    """Slide a kernel over images. With `relu` what is below 0 becomes 0, in the same pass over the output.
 
     y[n, p, q, k] = bias[k] + sum over r, s, c of x[n, p * stride + r, q * stride + s, c] * kernel[r, s, c, k].
 
@@ -42,16 +43,25 @@ def conv2d(
         raise ShapeError(f"bias must have shape ({conv.filters},), one number per filter, but has {shown(bias.shape)}")
     images, weights = same_type(images, kernel)
     twin = kernels("conv2d", images, weights)
-    y = twin.forward(images, weights, bias, conv)
+    y = twin.forward(images, weights, bias, conv, relu)
+    cut: list[Any] = [None, None]
+
+    def arriving(dy: Array) -> Array:
+        """dy as it passes the ReLU; made once for all three gradients."""
+        if not relu:
+            return images_last(dy, data_format)
+        if cut[0] is not dy:
+            cut[:] = dy, kernels("relu", dy).backward(images_last(dy, data_format), y)
+        return cut[1]
 
     def input_gradient(dy: Array) -> Array:
-        return images_first(twin.input_gradient(images_last(dy, data_format), weights, conv), data_format)
+        return images_first(twin.input_gradient(arriving(dy), weights, conv), data_format)
 
     def kernel_gradient(dy: Array) -> Array:
-        return twin.kernel_gradient(images, images_last(dy, data_format), conv)
+        return twin.kernel_gradient(images, arriving(dy), conv)
 
     def bias_gradient(dy: Array) -> Array:
-        return kernels("dense", dy).column_sums(images_last(dy, data_format).reshape(-1, conv.filters))
+        return kernels("dense", dy).column_sums(arriving(dy).reshape(-1, conv.filters))
 
     return images_first(y, data_format), (input_gradient, kernel_gradient, bias_gradient)
 

@@ -41,7 +41,7 @@ def spatial_last(shape: Shape, data_format: str, axes: int = 4) -> Shape:
 
 def same_type(a: Array, b: Array) -> tuple[Array, Array]:
     """Bring both to their common floating-point type."""
-    if a.dtype == b.dtype and a.dtype.kind == "f":
+    if a.dtype == b.dtype and (a.dtype.kind == "f" or a.dtype.name == "bfloat16"):
         return a, b
     xp = array_module(a, b)
     common = xp.result_type(a, b)

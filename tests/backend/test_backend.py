@@ -56,9 +56,11 @@ def test_to_numpy(array: Any) -> None:
 def test_devices() -> None:
     assert devices.resolve_device("cpu") == "cpu"
     assert devices.resolve_device("auto") in ("cpu", "cuda")
-    with pytest.raises(DeviceError, match='"gpu" is unknown; use "auto", "cpu" or "cuda"'):
-        devices.resolve_device("gpu")
+    for name in ("tpu", "cuda:1", "gpu:1"):
+        with pytest.raises(DeviceError, match=f'"{name}" is unknown; use "auto", "cpu" or "cuda"'):
+            devices.resolve_device(name)
 
 
 def test_a_device_that_is_there_is_given(device: str) -> None:
-    assert devices.resolve_device(device) == device
+    for name in {"cpu": ("cpu", "cpu:0"), "cuda": ("cuda", "gpu", "cuda:0", "gpu:0")}[device]:
+        assert devices.resolve_device(name) == device

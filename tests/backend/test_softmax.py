@@ -44,8 +44,8 @@ def test_rows(put: Callable[[Any], Any], dtype: str, M: int, K: int, seed: int) 
         slope = twin.picked_gradient(put(dy[:, 0]), put(single), put(labels.astype(kind)))
         check_close("its gradient", slope, (p - one) * dy[:, :1].astype("float64"), close, scale=1)
     scale = float(np.abs(t).sum(axis=1).max() * 16)
-    check_close("crossed", twin.crossed(put(single), put(t)), -(t * np.log(np.clip(p, 1e-7, 1 - 1e-7))).sum(axis=1), close,
-                scale=scale)  # fmt: skip
+    crossed = -(t * np.log(np.clip(p, 1e-7, 1 - 1e-7))).sum(axis=1)
+    check_close("crossed", twin.crossed(put(single), put(t)), crossed, close, scale=scale)
     wanted = dy[:, :1].astype("float64") * (p * t.sum(axis=1, keepdims=True) - t)
     check_close("its gradient", twin.crossed_gradient(put(dy[:, 0]), put(single), put(t)), wanted, close, scale=scale)
 

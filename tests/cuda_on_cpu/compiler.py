@@ -20,7 +20,7 @@ SANITIZED = bool(os.environ.get("GPUDL_SANITIZED_KERNELS"))
 """Whether kernels are compiled with the address and undefined-behaviour sanitizers (libasan must be preloaded)."""
 
 FLAGS = ["-std=c++17", "-O1", "-g1", "-shared", "-fPIC", "-fno-gnu-unique", "-w"]
-FLAGS += ["-fno-strict-aliasing", "-ffp-contract=off"]
+FLAGS += ["-fno-strict-aliasing", "-ffp-contract=off", f"-I{HERE / 'include'}"]
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer"]
 
 
@@ -41,7 +41,7 @@ def _folder() -> Path:
 
 @cache
 def _headers() -> str:
-    return "".join((HERE / name).read_text() for name in ("cuda_on_cpu.hpp", "instructions_on_cpu.hpp"))
+    return "".join(path.read_text() for path in (*sorted(HERE.glob("*.hpp")), *sorted(HERE.glob("include/*.h"))))
 
 
 class HostKernel:

@@ -68,12 +68,13 @@ struct Thread {
     int number;
     int collectives;  // how many of its warp it has taken part in
     const char* where;
-    Copy pending[PENDING];
+    Copy* pending;
     int pending_count;
     int group;  // the number of the group of copies that is open
 };
 
 inline Thread threads[MOST_THREADS];
+inline Copy copies[MOST_THREADS][PENDING];
 inline Thread* current;
 inline void* scheduler;
 inline uint3 block_index;
@@ -125,12 +126,14 @@ inline void enter() {
 
 inline void begin(Thread& thread, int number) {
     thread.number = number;
+    thread.pending = copies[number];
     thread.state = State::runnable;
     thread.collectives = thread.pending_count = thread.group = 0;
     thread.index = {number % block_size.x, number / block_size.x % block_size.y, number / block_size.x / block_size.y};
     thread.where = "the beginning";
-    // Six registers and the address to return to; the stack is aligned as a call would leave it.
-    void** top = reinterpret_cast<void**>(stacks + size_t(number + 1) * STACK) - 2;
+    // Six registers and the address to return to; the stack is aligned as a call would leave it. Not all stacks begin
+    // at the same place of a page: the processor's caches hold only a few addresses that are a power of 2 apart.
+    void** top = reinterpret_cast<void**>(stacks + size_t(number + 1) * STACK - number % 64 * 64) - 2;
     *--top = nullptr;
     *--top = reinterpret_cast<void*>(&enter);
     for (int i = 0; i < 6; ++i) *--top = nullptr;

@@ -24,9 +24,24 @@ def _library() -> Any:
     return None
 
 
+@cache
+def _header_folders() -> list[Path]:
+    """Where cuda_fp16.h lies: the wheels nvidia-cuda-runtime and nvidia-cuda-runtime-cu12 bring it."""
+    import nvidia  # pyright: ignore[reportMissingImports]
+
+    return sorted({p.parent for folder in nvidia.__path__ for p in Path(folder).glob("*/include/cuda_fp16.h")})
+
+
 def is_there() -> bool:
-    """Whether the compiler is installed: pip install nvidia-cuda-nvrtc."""
-    return _library() is not None
+    """Whether compiler and headers are installed: pip install nvidia-cuda-nvrtc nvidia-cuda-runtime."""
+    return _library() is not None and bool(_header_folders())
+
+
+def version() -> str:
+    """Return the compiler's version, "13.0"."""
+    major, minor = ctypes.c_int(), ctypes.c_int()
+    _library().nvrtcVersion(ctypes.byref(major), ctypes.byref(minor))
+    return f"{major.value}.{minor.value}"
 
 
 @dataclass(frozen=True)
@@ -51,6 +66,7 @@ def compile(code: str, architecture: int) -> dict[str, Resources]:
         "--std=c++17",
         "-ftz=true",  # as CuPy has it
         "--ptxas-options=-v",
+        *(f"--include-path={folder}" for folder in _header_folders()),
     ]
     array = (ctypes.c_char_p * len(options))(*(option.encode() for option in options))
     failed = nvrtc.nvrtcCompileProgram(program, len(options), array)

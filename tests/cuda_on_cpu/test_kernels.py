@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpudl import config
-from gpudl.backend.cupy import launching
+from gpudl.backend.cupy import launching, precision
 from gpudl.errors import DeviceError, ShapeError
 from gpudl.shapes import ConvGeometry, DepthwiseGeometry, PoolGeometry
 
@@ -75,7 +75,7 @@ def draws(seed: int, dtype: str) -> Any:
 
 
 @pytest.fixture
-def precision() -> Iterator[Any]:
+def set_precision() -> Iterator[Any]:
     before = config.float32_precision()
     yield config.set_float32_precision
     config.set_float32_precision(before)
@@ -135,6 +135,59 @@ def test_convolution_on_tensor_cores(cupy: Any, word: str, tolerance: float, cas
         config.set_float32_precision(before)
 
 
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float16", 6e-4), ("bfloat16", 5e-3)])
+@pytest.mark.parametrize("tensor_cores", [True, False])
+@given(case=convolutions, seed=seeds)
+@settings(max_examples=15)
+def test_convolution_of_16_bits(
+    cupy: Any, dtype: str, tolerance: float, tensor_cores: bool, case: Any, seed: int
+) -> None:
+    """Numbers of 16 bits, sums of 32: what is written is rounded once, to half a unit of its last place."""
+    kind = getattr(pytest.importorskip("ml_dtypes"), dtype) if dtype == "bfloat16" else np.float16
+    conv = ConvGeometry.of(*case)
+    normal = draws(seed, "float32")
+    shapes = {"x": conv.x_shape, "kernel": conv.kernel_shape, "bias": (conv.filters,), "dy": conv.y_shape}
+    given = {name: normal(*shape).astype(kind) for name, shape in shapes.items()}
+    there = {name: cupy.asarray(a) for name, a in given.items()}
+    exact = {name: a.astype("float64") for name, a in given.items()}
+    sizes = {name: np.abs(a) for name, a in exact.items()}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(precision, "has_tensor_cores", lambda: tensor_cores)
+        for name, of in (
+            ("forward", ("x", "kernel", "bias")),
+            ("input_gradient", ("dy", "kernel")),
+            ("kernel_gradient", ("x", "dy")),
+        ):
+            found = getattr(twin("conv2d", "cupy"), name)(*(there[each] for each in of), conv)
+            assert found.dtype == kind
+            twin_of = getattr(twin("conv2d", "numpy"), name)
+            wanted, size = (twin_of(*(a[each] for each in of), conv) for a in (exact, sizes))
+            near(found.astype("float32"), wanted, tolerance, float(size.max()))
+
+
+def test_the_op_takes_16_bits(cupy: Any) -> None:
+    from gpudl import Tensor, ops
+
+    x, kernel = (cupy.asarray(np.ones(shape, "float16")) for shape in ((1, 4, 4, 3), (3, 3, 3, 8)))
+    image = Tensor(x, requires_grad=True)
+    y = ops.conv2d(image, kernel)
+    assert y.dtype == np.float16 and y.data.get().tolist() == np.full((1, 2, 2, 8), 27).tolist()
+    y.backward(cupy.asarray(np.ones(y.shape, "float16")))
+    assert image.grad.dtype == np.float16 and float(image.grad[0, 0, 0, 0]) == 8
+    with pytest.raises(DeviceError, match="takes float32 and float64 arrays, not float16"):
+        ops.depthwise_conv2d(x, x[:, :2, :2].reshape(2, 2, 3, 1))
+
+
+@given(case=convolutions, seed=seeds, dtype=dtypes)
+@settings(max_examples=15)
+def test_relu_in_the_epilogue(cupy: Any, case: Any, seed: int, dtype: str) -> None:
+    conv = ConvGeometry.of(*case)
+    normal = draws(seed, dtype)
+    x, kernel, bias = (cupy.asarray(normal(*s)) for s in (conv.x_shape, conv.kernel_shape, (conv.filters,)))
+    plain, cut = (twin("conv2d", "cupy").forward(x, kernel, bias, conv, relu).get() for relu in (False, True))
+    assert cut.tobytes() == np.maximum(plain, 0).tobytes()
+
+
 def test_convolution_is_its_definition(cupy: Any) -> None:
     """Seven loops, written down once more."""
     conv = ConvGeometry.of((2, 5, 6, 4), (3, 2, 2, 6), (2, 1), "same", 1, 2)
@@ -150,9 +203,9 @@ def test_convolution_is_its_definition(cupy: Any) -> None:
     near(twin("conv2d", "cupy").forward(cupy.asarray(x), cupy.asarray(kernel), None, conv), expected, 1e-13)
 
 
-def test_a_long_sum_is_split(cupy: Any, precision: Any) -> None:
+def test_a_long_sum_is_split(cupy: Any, set_precision: Any) -> None:
     """More positions than one block adds up: the kernel gradient is made in parts, and all of the depth is there."""
-    precision("highest")
+    set_precision("highest")
     conv = ConvGeometry.of((3, 24, 24, 5), (3, 3, 5, 6), 1, "same")
     normal = draws(1, "float32")
     same_sums(cupy, "kernel_gradient", normal(*conv.x_shape), normal(*conv.y_shape), conv, tolerance=1e-6)
@@ -324,7 +377,7 @@ def test_what_optimizers_share(cupy: Any, size: int, seed: int, dtype: str) -> N
 
 
 def test_a_type_that_kernels_do_not_take(cupy: Any) -> None:
-    with pytest.raises(DeviceError, match="take float32 and float64 arrays, not int64"):
+    with pytest.raises(DeviceError, match="takes float32 and float64 arrays, not int64"):
         twin("relu", "cupy").forward(cupy.asarray(np.arange(3)))
 
 

@@ -65,7 +65,7 @@ def data_for(model: models.Model) -> tuple[Any, np.ndarray]:
     drawn: list[np.ndarray] = []
     for x in model.inputs:
         shape = (36, *x.shape[1:])
-        whole = len(shape) == 4 and shape[-1] == 3 or len(shape) == 2 and shape[-1] == 7
+        whole = (len(shape), shape[-1]) in ((4, 3), (2, 7))  # bytes of pixels, and words
         drawn.append(rng.integers(0, 9, shape).astype("uint8") if whole else rng.normal(size=shape).astype("float32"))
     return drawn if len(drawn) > 1 else drawn[0], rng.integers(0, 4, 36)
 

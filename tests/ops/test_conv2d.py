@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from gpudl import ops
 from gpudl.autograd import Tensor
+from gpudl.backend import to_numpy
 from gpudl.backend.numpy import conv2d as numpy_kernels
 from gpudl.backend.numpy import workers
 from gpudl.errors import DeviceError, ShapeError, UsageError
@@ -411,3 +413,23 @@ def test_one_thread_block_holds_at_least_one_image(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(numpy_kernels, "BLOCK", 1)
     monkeypatch.setattr(workers, "SMALL", 0)
     check_close("y", ops.conv2d(x, kernel, padding="same"), expected, 1e-14)
+
+
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+@pytest.mark.parametrize("window", [1, 3])
+def test_relu_in_the_same_pass_is_relu_after_it(
+    put: Callable[[Any], Any], data_format: str, window: int, rng: np.random.Generator
+) -> None:
+    images = rng.standard_normal((2, 6, 6, 6) if window == 1 else (2, 6, 6, 3)).astype("float32")
+    kernel = rng.standard_normal((window, window, 6 if window == 1 or data_format == "channels_first" else 3, 5))
+    arrays = images, kernel.astype("float32"), rng.standard_normal(5).astype("float32")
+    results = []
+    for within in (True, False):
+        tensors = [Tensor(put(array.copy()), requires_grad=True) for array in arrays]
+        y = ops.conv2d(*tensors, padding="same", data_format=data_format, relu=within)
+        y = y if within else ops.relu(y)
+        (y * y).backward(put(np.ones(y.shape, "float32")))
+        results.append([to_numpy(a) for a in (y.data, *(tensor.grad for tensor in tensors))])
+    for one, other in zip(*results, strict=True):
+        check_close("with ReLU", one, other, 1e-6)
+    assert (results[0][0] == 0).any()

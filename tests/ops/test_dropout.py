@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from gpudl import ops, random
 from gpudl.autograd import Tensor
+from gpudl.backend import to_numpy
 from gpudl.errors import GpudlError, UsageError
 from gpudl.testing import check_close, check_op
 
@@ -25,10 +26,10 @@ def test_dropout_is_linear_with_a_fixed_mask(put: Any, shape: Any, rate: float, 
     noise_shape = data.draw(st.none() | st.tuples(*[st.sampled_from([1, n]) for n in shape]))
     key = random.key(seed, "test")
     x = np.asarray(np.random.default_rng(seed).uniform(0.5, 2, shape))
-    kept = ops.dropout(put(np.ones(shape)), rate=rate, key=key, noise_shape=noise_shape)
+    kept = to_numpy(ops.dropout(put(np.ones(shape)), rate=rate, key=key, noise_shape=noise_shape))
     settings = {"rate": rate, "key": key, "noise_shape": noise_shape}
     check_op(ops.dropout, [put(x)], settings, oracle=lambda x, **_: x * kept, seed=seed)
-    values = set(np.asarray(kept).ravel().tolist())
+    values = set(kept.ravel().tolist())
     assert values <= ({0.0} if rate == 1 else {1.0} if rate == 0 else {0.0, 1 / (1 - rate)})
 
 
@@ -37,7 +38,7 @@ def test_dropout_is_linear_with_a_fixed_mask(put: Any, shape: Any, rate: float, 
 def test_the_share_dropped_and_the_mean(put: Any, rate: float, precision: str) -> None:
     """One million elements: five standard deviations of their mean are under 0.25 %, whatever the rate."""
     count = 1_000_000
-    y = np.asarray(ops.dropout(put(np.ones(count, precision)), rate=rate, key=random.key(3, "share")))
+    y = to_numpy(ops.dropout(put(np.ones(count, precision)), rate=rate, key=random.key(3, "share")))
     assert y.dtype == precision
     deviation = 5 * np.sqrt(rate * (1 - rate) / count)
     assert abs(float((y == 0).mean()) - rate) < deviation
@@ -45,7 +46,7 @@ def test_the_share_dropped_and_the_mean(put: Any, rate: float, precision: str) -
 
 
 def test_neighbours_are_dropped_independently(put: Any) -> None:
-    kept = np.asarray(ops.dropout(put(np.ones((1000, 1000))), rate=0.5, key=random.key(3, "pairs"))) > 0
+    kept = to_numpy(ops.dropout(put(np.ones((1000, 1000))), rate=0.5, key=random.key(3, "pairs"))) > 0
     for pairs in (kept[:, 1:] == kept[:, :-1], kept[1:] == kept[:-1]):
         assert abs(float(pairs.mean()) - 0.5) < 5 * 0.5 / np.sqrt(pairs.size)
 
@@ -71,7 +72,7 @@ def test_the_gradient_uses_the_mask_of_the_forward_pass(put: Any, rng: np.random
 
 
 def test_noise_shape_drops_whole_channels(put: Any) -> None:
-    y = np.asarray(ops.dropout(put(np.ones((50, 4, 4, 20))), rate=0.5, key=9, noise_shape=(50, 1, 1, 20)))
+    y = to_numpy(ops.dropout(put(np.ones((50, 4, 4, 20))), rate=0.5, key=9, noise_shape=(50, 1, 1, 20)))
     assert bool((y == y[:, :1, :1]).all()) and set(y.ravel().tolist()) == {0.0, 2.0}
 
 
@@ -92,4 +93,4 @@ def test_all_and_nothing(put: Any, rng: np.random.Generator) -> None:
     x = rng.standard_normal(100)
     check_close("rate=0", ops.dropout(put(x), rate=0, key=1), x, 0.0)
     check_close("rate=1", ops.dropout(put(x), rate=1, key=1), np.zeros(100), 0.0)
-    assert np.asarray(ops.dropout(put(np.ones(3, np.float32)), rate=1, key=1)).dtype == np.float32
+    assert ops.dropout(put(np.ones(3, np.float32)), rate=1, key=1).dtype == np.float32

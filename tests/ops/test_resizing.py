@@ -257,7 +257,8 @@ def test_noise_is_the_same_for_the_same_key(put: Any, rng: np.random.Generator) 
 @hypothesis_settings(max_examples=60)
 def test_embedding(put: Any, rows: int, width: int, shape: Any, kind: str, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    index = put(rng.integers(0, rows, shape).astype(kind))
+    numbers = np.asarray(rng.integers(0, rows, shape))
+    index = put(numbers.astype(kind))
     table = put(rng.standard_normal((rows, width)))
     if math.prod(shape):
         check_op(
@@ -269,7 +270,7 @@ def test_embedding(put: Any, rows: int, width: int, shape: Any, kind: str, seed:
         )
     weights = Tensor(table, requires_grad=True)
     ops.embedding(index, weights).backward(put(np.ones((*shape, width))))
-    counts = np.bincount(np.asarray(index).astype(int).ravel(), minlength=rows)
+    counts = np.bincount(numbers.ravel(), minlength=rows)
     assert weights.grad is not None
     check_close("gradient counts how often each was taken", weights.grad, np.repeat(counts[:, None], width, 1), 0.0)
 
@@ -278,3 +279,19 @@ def test_embedding(put: Any, rows: int, width: int, shape: Any, kind: str, seed:
 def test_an_index_without_an_embedding_is_refused(index: Any) -> None:
     with pytest.raises(UsageError, match=r"index runs from .*embeddings for 0 to 2; make input_dim larger"):
         ops.embedding(np.array(index), np.zeros((3, 2)))
+
+
+@given(rows=st.integers(1, 4), seed=seeds)
+@hypothesis_settings(max_examples=20)
+def test_an_index_without_an_embedding_is_nan_on_the_gpu(cupy: Any, rows: int, seed: int) -> None:
+    """There nothing is read back to raise an error. Such a row shows in the loss, and has no gradient."""
+    rng = np.random.default_rng(seed)
+    index, table = rng.integers(-3, rows + 3, (4, 3)), rng.standard_normal((rows, 2))
+    known = (index >= 0) & (index < rows)
+    weights = Tensor(cupy.asarray(table), requires_grad=True)
+    y = ops.embedding(cupy.asarray(index), weights)
+    check_close("rows", y.data, np.where(known[..., None], table[index.clip(0, rows - 1)], np.nan), 0.0)
+    y.backward(cupy.asarray(np.ones(y.shape)))
+    assert weights.grad is not None
+    counts = np.bincount(index[known], minlength=rows)
+    check_close("gradient", weights.grad, np.repeat(counts[:, None], 2, 1), 0.0)

@@ -17,8 +17,18 @@ __device__ __forceinline__ S& shared() {
 constexpr int WARP = 32;
 constexpr unsigned ALL_LANES = 0xffffffffu;
 
-// Sums of float32 numbers are kept in float32, those of float64 in float64.
-using Sum = T;
+template <class A, class B, bool FIRST>
+struct Either {
+    using type = A;
+};
+
+template <class A, class B>
+struct Either<A, B, false> {
+    using type = B;
+};
+
+// Sums of 16-bit and float32 numbers are kept in float32, those of float64 in float64.
+using Sum = Either<float, T, sizeof(T) == 2>::type;
 
 // Division by a number that is known at launch, as a multiplication and a shift; right for 0 <= n < 2^31.
 // Source: Granlund and Montgomery 1994, Division by Invariant Integers using Multiplication.

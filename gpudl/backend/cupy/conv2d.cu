@@ -14,6 +14,21 @@
 // N P Q K numbers. How the tiles lie in shared memory, tiles.cuh says.
 #include "tiles.cuh"
 
+// Neighbouring columns that one lane holds and may write at once, where rows of the result begin at multiples of them.
+constexpr int STORE = COLUMN_PACK < KERNEL_WIDTH ? COLUMN_PACK : KERNEL_WIDTH;
+
+template <class V>
+__device__ __forceinline__ void store(V* to, const V (&values)[STORE]) {
+    constexpr int AT_ONCE = STORE * sizeof(V) > 16 ? 16 / sizeof(V) : STORE;
+#pragma unroll
+    for (int j = 0; j < STORE; j += AT_ONCE) {
+        Pack<V, AT_ONCE> pack;
+#pragma unroll
+        for (int k = 0; k < AT_ONCE; ++k) pack.at[k] = values[j + k];
+        *reinterpret_cast<Pack<V, AT_ONCE>*>(to + j) = pack;
+    }
+}
+
 // An image that is read, the positions something is made for, and which taps lead from one to the other: position p of
 // the rows reads row p * stride + tap * step + base.
 struct Axis {
@@ -119,9 +134,17 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
         const int w = line.remainder * g.columns.to_stride + g.columns.to_base;
         T* to = y + ((INDEX(place.quotient) * g.rows.to_size + h) * g.columns.to_size + w) * g.filters + group * each;
 #pragma unroll
-        for (int j = 0; j < COLUMNS; ++j) {
+        for (int j = 0; j < COLUMNS; j += STORE) {
             const int filter = first_filter + column_in_tile(j);
-            if (filter < each) to[filter] = sums[i][j] + (bias ? bias[group * each + filter] : T(0));
+            if (filter >= each) continue;
+            T values[STORE];
+#pragma unroll
+            for (int k = 0; k < STORE; ++k) {
+                Sum value = sums[i][j + k] + (bias ? Sum(bias[group * each + filter + k]) : Sum(0));
+                if (RELU && value < 0) value = 0;  // NaN stays
+                values[k] = T(value);
+            }
+            store(to + filter, values);
         }
     }
 }
@@ -191,7 +214,7 @@ struct Gradients {
 
 // parts (splits, R S C / groups, K), each the sum over `share` positions.
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
-    kernel_gradient(const T* __restrict__ x, const T* __restrict__ dy, T* __restrict__ parts, const int share,
+    kernel_gradient(const T* __restrict__ x, const T* __restrict__ dy, Sum* __restrict__ parts, const int share,
                     const Gather g) {
     const int each = g.filters / g.groups, tiles = (each + BN - 1) / BN;
     const int group = blockIdx.y / tiles, first_filter = blockIdx.y % tiles * BN;
@@ -201,15 +224,19 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
     Gradients gradients(dy, g, group, first_filter, begin, end);
     Sums sums;
     add_up(images, gradients, (end - begin + BK - 1) / BK, sums);
-    T* part = parts + INDEX(blockIdx.z) * rows * g.filters;
+    Sum* part = parts + INDEX(blockIdx.z) * rows * g.filters;
 #pragma unroll
     for (int i = 0; i < ROWS; ++i) {
         const int row = first + row_in_tile(i);
         if (row >= rows) continue;
 #pragma unroll
-        for (int j = 0; j < COLUMNS; ++j) {
+        for (int j = 0; j < COLUMNS; j += STORE) {
             const int filter = first_filter + column_in_tile(j);
-            if (filter < each) part[INDEX(row) * g.filters + group * each + filter] = sums[i][j];
+            if (filter >= each) continue;
+            Sum values[STORE];
+#pragma unroll
+            for (int k = 0; k < STORE; ++k) values[k] = sums[i][j + k];
+            store(part + INDEX(row) * g.filters + group * each + filter, values);
         }
     }
 }

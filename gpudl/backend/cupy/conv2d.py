@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from gpudl.backend import Array, array_module
-from gpudl.backend.cupy.launching import DIVISOR, Macros, contiguous, divisor, index_type, launch, type_of
+from gpudl.backend.cupy.launching import (
+    DIVISOR,
+    SIXTEEN_BITS,
+    TYPES,
+    Macros,
+    contiguous,
+    divisor,
+    index_type,
+    launch,
+    type_of,
+)
 from gpudl.backend.cupy.parts import sum_of_parts
 from gpudl.backend.cupy.precision import products
 from gpudl.errors import ShapeError
@@ -53,7 +63,7 @@ class Tiles:
         return self.rows // self.warp_rows * (self.columns // self.warp_columns) * 32
 
     def shared_bytes(self, itemsize: int, a_is_deep: bool) -> int:
-        a = self.rows * (self.depth + 4) if a_is_deep else self.depth * (self.rows + 8)
+        a = self.rows * (self.depth + (8 if itemsize == 2 else 4)) if a_is_deep else self.depth * (self.rows + 8)
         return self.stages * (a + self.depth * (self.columns + 8)) * itemsize
 
     def macros(self) -> Macros:
@@ -69,13 +79,17 @@ class Tiles:
 
 WIDE, MEDIUM, NARROW = Tiles(128, 128, 16, 64, 32, 3), Tiles(128, 64, 16, 64, 32, 3), Tiles(128, 32, 16, 32, 32, 3)
 DOUBLE = Tiles(64, 64, 16, 32, 32, 2)
+OF_SIXTEEN = tuple(replace(tiles, depth=32) for tiles in (WIDE, MEDIUM, NARROW))
+
+KNOWN = {**TYPES, **SIXTEEN_BITS}
 
 
 def tiles_for(columns: int, itemsize: int) -> Tiles:
     """Choose tiles by how many columns the product has, so that few of them are empty."""
     if itemsize == 8:
         return DOUBLE
-    return WIDE if columns > 64 else MEDIUM if columns > 32 else NARROW
+    wide, medium, narrow = OF_SIXTEEN if itemsize == 2 else (WIDE, MEDIUM, NARROW)
+    return wide if columns > 64 else medium if columns > 32 else narrow
 
 
 def width(itemsize: int, *lengths: int) -> int:
@@ -139,14 +153,16 @@ def _backward_geometries(conv: ConvGeometry) -> tuple[list[np.ndarray], bool]:
     )
 
 
-def _run_gather(x: Array, kernel: Array, bias: Array | None, y: Array, g: np.ndarray) -> None:
+def _run_gather(x: Array, kernel: Array, bias: Array | None, y: Array, g: np.ndarray, relu: bool = False) -> None:
     numbers = g[0]
     groups, filters, channels = (int(numbers[name]) for name in ("groups", "filters", "channels"))
     each, itemsize = filters // groups, x.dtype.itemsize
     tiles = tiles_for(each, itemsize)
     macros: dict[str, Any] = {
         "GATHER": 1,
-        "T": type_of(x),
+        "RELU": int(relu),
+        "T": type_of(x, KNOWN),
+        "BFLOAT16": int(x.dtype.name == "bfloat16"),
         "INDEX": index_type(x, y),
         **tiles.macros(),
         "A_IS_DEEP": 1,
@@ -160,12 +176,12 @@ def _run_gather(x: Array, kernel: Array, bias: Array | None, y: Array, g: np.nda
     launch("conv2d", "gather", macros, grid, tiles.threads, (x, kernel, bias, y, g), shared)
 
 
-def forward(x: Array, kernel: Array, bias: Array | None, conv: ConvGeometry) -> Array:
-    """x (N, H, W, C), kernel (R, S, C / groups, K), bias (K,) or None -> y (N, P, Q, K)."""
+def forward(x: Array, kernel: Array, bias: Array | None, conv: ConvGeometry, relu: bool = False) -> Array:
+    """x (N, H, W, C), kernel (R, S, C / groups, K), bias (K,) or None -> y (N, P, Q, K); with `relu` max(y, 0)."""
     xp = array_module(x)
     y = xp.empty(conv.y_shape, x.dtype)
     bias = None if bias is None else contiguous(bias.astype(x.dtype, copy=False))
-    _run_gather(contiguous(x), contiguous(kernel), bias, y, _forward_geometry(conv))
+    _run_gather(contiguous(x), contiguous(kernel), bias, y, _forward_geometry(conv), relu)
     return y
 
 
@@ -197,10 +213,11 @@ def kernel_gradient(x: Array, dy: Array, conv: ConvGeometry) -> Array:
     splits = max(1, min(BLOCKS // blocks, positions // (32 * tiles.depth)))
     share = -(-positions // splits)
     splits = max(1, -(-positions // max(1, share)))
-    parts = xp.empty((splits, *conv.kernel_shape), x.dtype)
+    parts = xp.empty((splits, *conv.kernel_shape), "float32" if itemsize == 2 else x.dtype)
     macros: dict[str, Any] = {
         "KERNEL_GRADIENT": 1,
-        "T": type_of(x),
+        "T": type_of(x, KNOWN),
+        "BFLOAT16": int(x.dtype.name == "bfloat16"),
         "INDEX": index_type(x, dy, parts),
         **tiles.macros(),
         "A_IS_DEEP": 0,
@@ -213,4 +230,4 @@ def kernel_gradient(x: Array, dy: Array, conv: ConvGeometry) -> Array:
     launch(
         "conv2d", "kernel_gradient", macros, grid, tiles.threads, (x, dy, parts, share, _forward_geometry(conv)), shared
     )
-    return sum_of_parts(parts)
+    return sum_of_parts(parts).astype(x.dtype, copy=False)

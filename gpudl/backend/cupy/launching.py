@@ -24,6 +24,11 @@ Macros: TypeAlias = Mapping[str, str | int]
 TYPES = {"float32": "float", "float64": "double"}
 """C++ types of the arrays that kernels are compiled for."""
 
+SIXTEEN_BITS = {"float16": "__half", "bfloat16": "__nv_bfloat16"}
+"""C++ types of 16-bit numbers, which convolutions take besides; bfloat16 is that of the package ml_dtypes."""
+
+HEADERS = {"__half": "#include <cuda_fp16.h>\n", "__nv_bfloat16": "#include <cuda_bf16.h>\n"}
+
 LARGEST_INT = 2**31 - 2**16
 """Elements that an int can number, with room for the threads past the end."""
 
@@ -47,7 +52,8 @@ def source(name: str, macros: Macros) -> str:
             lines.append(f'{text(found[1])}#line {number + 1} "{name}"' if found else line)
         return "\n".join(lines) + "\n"
 
-    defined = "".join(
+    defined = "".join(header for name, header in HEADERS.items() if name in macros.values())
+    defined += "".join(
         f"using {name} = {value};\n" if isinstance(value, str) else f"#define {name} {value}\n"
         for name, value in macros.items()
     )
@@ -115,11 +121,11 @@ def _argument(value: Any) -> Any:
     return value
 
 
-def type_of(array: Array) -> str:
-    """Return the C++ type of an array's numbers. Raises: DeviceError where kernels take none such."""
-    name = TYPES.get(array.dtype.name)
+def type_of(array: Array, known: Mapping[str, str] = TYPES) -> str:
+    """Return the C++ type of an array's numbers. Raises: DeviceError where the kernel takes none such."""
+    name = known.get(array.dtype.name)
     if name is None:
-        raise DeviceError(f"gpudl's CUDA kernels take {' and '.join(TYPES)} arrays, not {array.dtype.name}; use astype")
+        raise DeviceError(f"this CUDA kernel takes {' and '.join(known)} arrays, not {array.dtype.name}; use astype")
     return name
 
 

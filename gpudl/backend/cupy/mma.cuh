@@ -4,9 +4,13 @@
 #ifdef __CUDACC_RTC__  // elsewhere host twins stand for these: tests/cuda_on_cpu/instructions_on_cpu.hpp
 
 // Begin to copy 4, 8 or 16 bytes from global to shared memory; where `inside` is false, zeros are written instead and
-// nothing is read. Both addresses are multiples of BYTES. Before sm_80 the thread copies by itself.
+// nothing is read. Both addresses are multiples of BYTES. Before sm_80 the thread copies by itself, and 2 bytes always.
 template <int BYTES>
 __device__ __forceinline__ void copy_async(void* to, const void* from, bool inside) {
+    if constexpr (BYTES == 2) {
+        *static_cast<unsigned short*>(to) = inside ? *static_cast<const unsigned short*>(from) : 0;
+        return;
+    }
 #if __CUDA_ARCH__ >= 800
     const unsigned address = static_cast<unsigned>(__cvta_generic_to_shared(to));
     const int bytes = inside ? BYTES : 0;
@@ -17,7 +21,7 @@ __device__ __forceinline__ void copy_async(void* to, const void* from, bool insi
                      : "memory");
 #else
     struct __align__(BYTES) Bytes {
-        unsigned words[BYTES / 4];
+        unsigned words[BYTES > 2 ? BYTES / 4 : 1];
     };
     *static_cast<Bytes*>(to) = inside ? *static_cast<const Bytes*>(from) : Bytes{};
 #endif
@@ -54,6 +58,39 @@ __device__ __forceinline__ void mma_tf32(float (&d)[4], const unsigned (&a)[4], 
         "{%0, %1, %2, %3};"
         : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+
+// Read four matrices of 8 x 8 16-bit numbers from shared memory. Lane i tells where row i % 8 of matrix i / 8 begins, a
+// multiple of 16 bytes. With g = lane / 4 and t = lane % 4 a lane gets from each M[g][2t], M[g][2t + 1]; TURNED,
+// M[2t][g], M[2t + 1][g]. Source: PTX ISA, ldmatrix.
+template <bool TURNED>
+__device__ __forceinline__ void read_matrices(unsigned (&to)[4], const void* row) {
+    const unsigned address = static_cast<unsigned>(__cvta_generic_to_shared(row));
+    if constexpr (TURNED)
+        asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+                     : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3]) : "r"(address) : "memory");
+    else
+        asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+                     : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3]) : "r"(address) : "memory");
+}
+
+// D += A B for a warp: A (16, 16) and B (16, 8) of float16 or, if BRAIN, bfloat16; D (16, 8) in float32. With g and t as
+// above a lane holds, by pairs of neighbours along the depth, A[g][2t], A[g + 8][2t], A[g][2t + 8], A[g + 8][2t + 8];
+// B[2t][g], B[2t + 8][g]; D as in mma_tf32. Source: PTX ISA, mma.m16n8k16. From sm_80 on.
+template <bool BRAIN>
+__device__ __forceinline__ void mma_16(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
+    if constexpr (BRAIN)
+        asm volatile(
+            "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+            "{%0, %1, %2, %3};"
+            : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+            : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+    else
+        asm volatile(
+            "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+            "{%0, %1, %2, %3};"
+            : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+            : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 
 #endif

@@ -8,19 +8,21 @@ from importlib import import_module
 from gpudl import config
 from gpudl.backend import Array
 
-FMA, TF32, THREE_TF32 = 0, 1, 3
+FMA, TF32, THREE_TF32, SIXTEEN = 0, 1, 3, 16
 """The values of MATH in tiles.cuh."""
 
 
 @cache
-def has_tf32() -> bool:
-    """Whether the device's tensor cores take TF32: from compute capability 8.0 on."""
+def has_tensor_cores() -> bool:
+    """Whether the device's tensor cores take TF32 and bfloat16: from compute capability 8.0 on."""
     return int(import_module("cupy").cuda.Device().compute_capability) >= 80
 
 
 def products(array: Array) -> int:
     """Return the MATH that products of this array are to be made by."""
     precision = config.float32_precision()
-    if array.dtype.name != "float32" or precision == "highest" or not has_tf32():
+    if array.dtype.itemsize == 2:
+        return SIXTEEN if has_tensor_cores() else FMA
+    if array.dtype.name != "float32" or precision == "highest" or not has_tensor_cores():
         return FMA
     return THREE_TF32 if precision == "high" else TF32

@@ -9,8 +9,9 @@
 // only BN / WN (BM / WM) times. A row of a tile is 4 or 8 numbers longer than needed, so that the 32 lanes of a warp
 // read from 32 different banks.
 //
-// MATH says how the products are made: 0 by multiply-adds of type T, 1 on tensor cores in TF32, 3 on tensor cores by
-// three TF32 products, of the rounded numbers and of what rounding left over, which gives float32's accuracy.
+// MATH says how the products are made: 0 by multiply-adds, 1 on tensor cores in TF32, 3 on tensor cores by three TF32
+// products, of the rounded numbers and of what rounding left over, which gives float32's accuracy; 16 on tensor cores
+// of 16-bit numbers, T being float16 or bfloat16. All sums are float32, or float64 of float64 numbers.
 #pragma once
 #include "mma.cuh"
 
@@ -18,7 +19,7 @@ constexpr int WARPS = (BM / WM) * (BN / WN), THREADS = WARPS * WARP;
 
 // A tile whose rows lie along M, A[m][k], where neighbours in memory are neighbours along the depth; or along the depth,
 // A[k][m], where neighbours in memory are neighbours along M.
-constexpr int DEPTH_ROW = BK + 4, A_ROW = BM + 8, B_ROW = BN + 8;
+constexpr int DEPTH_ROW = BK + (sizeof(T) == 2 ? 8 : 4), A_ROW = BM + 8, B_ROW = BN + 8;
 constexpr int A_SIZE = A_IS_DEEP ? BM * DEPTH_ROW : BK * A_ROW, B_SIZE = BK * B_ROW;
 
 struct Tiles {
@@ -77,7 +78,44 @@ __device__ __forceinline__ void multiply(const T* a, const T* b, Sums& sums) {
             for (int i = 0; i < ROWS; ++i)
 #pragma unroll
                 for (int j = 0; j < COLUMNS; ++j)
-                    sums[i][j] += left[i / ROW_PACK][A_IS_DEEP ? d : i % ROW_PACK] * right[j / COLUMN_PACK][j % COLUMN_PACK];
+                    sums[i][j] += Sum(left[i / ROW_PACK][A_IS_DEEP ? d : i % ROW_PACK]) *
+                                  Sum(right[j / COLUMN_PACK][j % COLUMN_PACK]);
+        }
+    }
+}
+
+#elif MATH == 16
+
+__device__ __forceinline__ void multiply(const T* a, const T* b, Sums& sums) {
+    const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
+    const int first_row = warp / (BN / WN) * WM, first_column = warp % (BN / WN) * WN;
+    // Of each four matrices, lanes 0 to 7 point at the rows of the first, lanes 8 to 15 at those of the second ...
+    const int inner = lane % 16, outer = lane / 16 * 8;
+#pragma unroll
+    for (int k = 0; k < BK; k += 16) {
+        unsigned right[COLUMNS / 2][2];
+#pragma unroll
+        for (int j = 0; j < COLUMNS / 2; j += 2) {
+            unsigned four[4];  // of columns 8j to 8j + 15: depth k to k + 7 and k + 8 to k + 15 of the first eight, then ...
+            read_matrices<true>(four, b + b_place(k + inner, first_column + 8 * j + outer));
+            right[j][0] = four[0], right[j][1] = four[1], right[j + 1][0] = four[2], right[j + 1][1] = four[3];
+        }
+#pragma unroll
+        for (int i = 0; i < ROWS / 2; ++i) {
+            const int m = first_row + 16 * i;
+            unsigned left[4];
+            if (A_IS_DEEP)
+                read_matrices<false>(left, a + a_place(m + inner, k + outer));
+            else
+                read_matrices<true>(left, a + a_place(m + inner / 8 * 8, k + outer + inner % 8));
+#pragma unroll
+            for (int j = 0; j < COLUMNS / 2; ++j) {
+                float(&upper)[COLUMNS] = sums[2 * i];
+                float(&lower)[COLUMNS] = sums[2 * i + 1];
+                float d[4] = {upper[2 * j], upper[2 * j + 1], lower[2 * j], lower[2 * j + 1]};
+                mma_16<BFLOAT16>(d, left, right[j]);
+                upper[2 * j] = d[0], upper[2 * j + 1] = d[1], lower[2 * j] = d[2], lower[2 * j + 1] = d[3];
+            }
         }
     }
 }

@@ -104,12 +104,16 @@ def _size(conv: ConvGeometry) -> int:
     return conv.batch * conv.rows.out * conv.columns.out * int(np.prod(conv.kernel_shape)) // 64
 
 
-def forward(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None, conv: ConvGeometry) -> np.ndarray:
-    """x (N, H, W, C), kernel (R, S, C / groups, K), bias (K,) or None -> y (N, P, Q, K)."""
+def forward(
+    x: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None, conv: ConvGeometry, relu: bool = False
+) -> np.ndarray:
+    """x (N, H, W, C), kernel (R, S, C / groups, K), bias (K,) or None -> y (N, P, Q, K); with `relu` max(y, 0)."""
     if _is_pointwise(conv):
         y = product(x.reshape(-1, conv.channels), kernel[0, 0])
         if bias is not None:
             add_to_rows(y, bias)
+        if relu:
+            np.maximum(y, 0, out=y)
         return y.reshape(conv.y_shape)
     y = np.empty(conv.y_shape, x.dtype)
     matrices = _grouped(kernel, conv.groups)
@@ -127,6 +131,8 @@ def forward(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None, conv: Co
                 by_group[...] = np.matmul(matrix, matrices)
             if bias is not None:
                 add_to_rows(block, bias)
+            if relu:
+                np.maximum(block, 0, out=block)
 
     run(work, blocks(conv.batch, images), _size(conv))
     return y
