@@ -19,9 +19,9 @@ HERE = Path(__file__).parent
 SANITIZED = bool(os.environ.get("GPUDL_SANITIZED_KERNELS"))
 """Whether kernels are compiled with the address and undefined-behaviour sanitizers (libasan must be preloaded)."""
 
-FLAGS = ["-std=c++17", "-O1", "-g1", "-shared", "-fPIC", "-fno-gnu-unique", "-w"]
+FLAGS = ["-std=c++17", "-O2", "-g1", "-shared", "-fPIC", "-fno-gnu-unique", "-w"]
 FLAGS += ["-fno-strict-aliasing", "-ffp-contract=off", f"-I{HERE / 'include'}"]
-SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer"]
+SANITIZERS = ["-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer"]
 
 
 def why_not() -> str | None:

@@ -89,6 +89,7 @@ alignas(16) inline unsigned char slots[2][MOST_THREADS][SLOT];
 inline char report[512];
 
 extern "C" void cuda_on_cpu_switch(void** save, void* load);
+// It ends with a jump and not with ret, which the processor expects to lead back to where the last call came from.
 asm(R"(
 .text
 .weak cuda_on_cpu_switch
@@ -107,7 +108,8 @@ cuda_on_cpu_switch:
     popq %r12
     popq %rbx
     popq %rbp
-    ret
+    popq %rcx
+    jmp *%rcx
 )");
 
 inline void give_way(State state, const char* where) {
@@ -259,7 +261,7 @@ struct Kernel<kernel> {
 // Gives every lane's value to every lane of the warp: the ground of shuffles, votes and matrix products.
 template <class V>
 struct Collective {
-    static_assert(sizeof(V) <= SLOT);
+    static_assert(sizeof(V) <= SLOT && alignof(V) <= 16);
     int base, buffer;
     Collective(const V& value, const char* where) {
         base = current->number / WARP * WARP;
@@ -267,11 +269,7 @@ struct Collective {
         memcpy(slots[buffer][current->number], &value, sizeof(V));
         give_way(State::at_warp_collective, where);
     }
-    V of(int lane) const {
-        V value;
-        memcpy(&value, slots[buffer][base + lane], sizeof(V));
-        return value;
-    }
+    const V& of(int lane) const { return *reinterpret_cast<const V*>(slots[buffer][base + lane]); }
 };
 
 inline void land(int newest_kept) {

@@ -39,19 +39,18 @@ inline unsigned to_tf32(float x) {
 // D += A B of one warp: A 16x8 and B 8x8 in TF32, D 16x8 in float32. Source: PTX ISA, mma.m16n8k8.
 inline void mma_tf32(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
     struct Fragments {
-        unsigned a[4], b[2];
-    } mine{{a[0], a[1], a[2], a[3]}, {b[0], b[1]}};
+        double a[4], b[2];
+    } mine;
+    // The tensor core reads the upper 19 bits alone.
+    for (int i = 0; i < 4; ++i) mine.a[i] = __uint_as_float(a[i] & 0xFFFFE000u);
+    for (int i = 0; i < 2; ++i) mine.b[i] = __uint_as_float(b[i] & 0xFFFFE000u);
     cuda_on_cpu::Collective<Fragments> all(mine, "mma_tf32");
     const int lane = cuda_on_cpu::current->number % 32;
     for (int i = 0; i < 4; ++i) {
-        const int row = lane / 4 + (i >= 2 ? 8 : 0), column = lane % 4 * 2 + i % 2;
+        const int row = lane / 4, column = lane % 4 * 2 + i % 2;
         double sum = d[i];
-        for (int k = 0; k < 8; ++k) {
-            const unsigned left = all.of(row % 8 * 4 + k % 4).a[(row >= 8) + (k >= 4) * 2];
-            const unsigned right = all.of(column * 4 + k % 4).b[k >= 4];
-            // The tensor core reads the upper 19 bits alone.
-            sum += double(__uint_as_float(left & 0xFFFFE000u)) * double(__uint_as_float(right & 0xFFFFE000u));
-        }
+        for (int k = 0; k < 8; ++k)
+            sum += all.of(row * 4 + k % 4).a[i / 2 + k / 4 * 2] * all.of(column * 4 + k % 4).b[k / 4];
         d[i] = float(sum);
     }
 }
@@ -78,22 +77,24 @@ inline void read_matrices(unsigned (&to)[4], const void* row) {
 // D += A B of one warp: A 16x16 and B 16x8 of 16-bit numbers, D 16x8 in float32. Source: PTX ISA, mma.m16n8k16.
 template <bool BRAIN>
 inline void mma_16(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
-    struct Fragments {
-        unsigned a[4], b[2];
-    } mine{{a[0], a[1], a[2], a[3]}, {b[0], b[1]}};
-    cuda_on_cpu::Collective<Fragments> all(mine, "mma_16");
-    const int lane = cuda_on_cpu::current->number % 32;
     auto number = [](unsigned pair, int which) {
         const uint16_t bits = uint16_t(which ? pair >> 16 : pair);
-        if (BRAIN) return double(float(__nv_bfloat16{bits}));
-        return double(float(__half{bits}));
+        if (BRAIN) return float(__nv_bfloat16{bits});
+        return float(__half{bits});
     };
+    struct Fragments {
+        float a[4][2], b[2][2];
+    } mine;
+    for (int i = 0; i < 8; ++i) mine.a[i / 2][i % 2] = number(a[i / 2], i % 2);
+    for (int i = 0; i < 4; ++i) mine.b[i / 2][i % 2] = number(b[i / 2], i % 2);
+    cuda_on_cpu::Collective<Fragments> all(mine, "mma_16");
+    const int lane = cuda_on_cpu::current->number % 32;
     for (int i = 0; i < 4; ++i) {
-        const int row = lane / 4 + (i >= 2 ? 8 : 0), column = lane % 4 * 2 + i % 2;
+        const int row = lane / 4, column = lane % 4 * 2 + i % 2;
         double sum = d[i];
         for (int k = 0; k < 16; ++k) {
-            const Fragments left = all.of(row % 8 * 4 + k % 8 / 2), right = all.of(column * 4 + k % 8 / 2);
-            sum += number(left.a[(row >= 8) + (k >= 8) * 2], k % 2) * number(right.b[k >= 8], k % 2);
+            const Fragments &left = all.of(row * 4 + k % 8 / 2), &right = all.of(column * 4 + k % 8 / 2);
+            sum += double(left.a[i / 2 + k / 8 * 2][k % 2]) * right.b[k / 8][k % 2];
         }
         d[i] = float(sum);
     }

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import sys
 from functools import cached_property
+from operator import attrgetter
 from types import ModuleType
 from typing import Any
 
@@ -44,6 +45,9 @@ class ndarray:  # noqa: N801  CuPy's name
 
     def __init__(self, a: np.ndarray) -> None:
         self._a = a
+
+    # What is asked for most, by a shorter way than __getattr__
+    shape, dtype, ndim, size = (property(attrgetter(f"_a.{name}")) for name in ("shape", "dtype", "ndim", "size"))
 
     def get(self) -> np.ndarray:
         _read_back()
@@ -171,7 +175,9 @@ ndarray.__hash__ = None  # type: ignore[assignment]
 
 def wrapped(value: Any) -> Any:
     """Turn what NumPy gives into what CuPy would give: arrays, also where NumPy gives a number."""
-    if isinstance(value, (np.ndarray, np.generic)):
+    if isinstance(value, np.ndarray):
+        return ndarray(value)
+    if isinstance(value, np.generic):
         return ndarray(np.asarray(value))
     if isinstance(value, (tuple, list)):
         return type(value)(wrapped(item) for item in value)
@@ -180,6 +186,8 @@ def wrapped(value: Any) -> Any:
 
 def _plain(value: Any) -> Any:
     """Take the stand-in's arrays apart. Raises: TypeError for an array of NumPy, as CuPy does."""
+    if type(value) in (int, float, str, bool):
+        return value
     if isinstance(value, ndarray):
         return value._a
     if isinstance(value, np.ndarray):
@@ -190,8 +198,8 @@ def _plain(value: Any) -> Any:
 
 
 def _called(function: Any, *arguments: Any, **settings: Any) -> Any:
+    result = function(*map(_plain, arguments), **_plain_settings(settings))
     out = settings.get("out")
-    result = function(*_plain(arguments), **{name: _plain(value) for name, value in settings.items()})
     if out is not None:
         return out[0] if isinstance(out, tuple) else out
     return wrapped(result)

@@ -6,8 +6,10 @@ Without a GPU the kernels' text runs on the CPU, in three orders of its threads 
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cuda_on_cpu import stand_in
 from gpudl import config
 from gpudl.backend.cupy import launching, precision
 from gpudl.errors import DeviceError, ShapeError
@@ -376,6 +379,47 @@ def test_what_optimizers_share(cupy: Any, size: int, seed: int, dtype: str) -> N
         near(mine[0], other[0], TOLERANCE[dtype])
 
 
+@given(rows=st.integers(1, 20), classes=st.integers(2, 70), seed=seeds, dtype=dtypes)
+@settings(max_examples=15)
+def test_softmax(cupy: Any, rows: int, classes: int, seed: int, dtype: str) -> None:
+    normal = draws(seed, dtype)
+    x, dy, t = normal(rows, classes), normal(rows, classes), np.abs(normal(rows, classes))
+    labels = np.random.default_rng(seed).integers(0, classes, rows).astype(("int64", "int32", "uint8")[seed % 3])
+    p = twin("softmax", "numpy").forward(doubled(x)).astype(dtype)
+    close = 20 * TOLERANCE[dtype]
+    same(cupy, "softmax", "forward", x, tolerance=close)
+    same(cupy, "softmax", "backward", dy, p, tolerance=close)
+    same(cupy, "softmax", "picked", p, labels, tolerance=close)
+    same(cupy, "softmax", "picked_gradient", dy[:, 0].copy(), p, labels, tolerance=close)
+    same(cupy, "softmax", "crossed", p, t, tolerance=close)
+    same(cupy, "softmax", "crossed_gradient", dy[:, 0].copy(), p, t, tolerance=close)
+
+
+@given(rows=st.integers(0, 60), depth=st.integers(1, 5), count=st.integers(1, 12), seed=seeds, dtype=dtypes)
+@settings(max_examples=25)
+def test_rows_added_up(cupy: Any, rows: int, depth: int, count: int, seed: int, dtype: str) -> None:
+    """Rows of one place add up in their order, and places that no row has are 0."""
+    values = draws(seed, dtype)(rows, depth)
+    places = np.random.default_rng(seed).integers(0, count, rows)
+    expected = np.zeros((count, depth))
+    for place, row in zip(places, values, strict=True):
+        expected[place] += row
+    for library, move in (("cupy", cupy.asarray), ("numpy", np.asarray)):
+        found = twin("scatter", library).add_rows(move(places), move(values), count)
+        assert found.dtype == dtype
+        near(cupy.asarray(found), expected, TOLERANCE[dtype], float(np.abs(values).sum(initial=0)) or 1.0)
+
+
+@pytest.mark.parametrize("size", [1, 33, 700])
+def test_running_sums(cupy: Any, size: int) -> None:
+    total, count, values = np.array(2.0), np.array(5.0), draws(size, "float32")(size)
+    mine = cupy.asarray(total), cupy.asarray(count)
+    twin("totals", "cupy").add_values(*mine, cupy.asarray(values), 0.25, 3)
+    twin("totals", "numpy").add_values(total, count, values, 0.25, 3)
+    assert float(mine[1]) == float(count) == 8
+    near(mine[0], total, 1e-14, float(np.abs(values).sum()))
+
+
 def test_a_type_that_kernels_do_not_take(cupy: Any) -> None:
     with pytest.raises(DeviceError, match="takes float32 and float64 arrays, not int64"):
         twin("relu", "cupy").forward(cupy.asarray(np.arange(3)))
@@ -395,3 +439,17 @@ def test_ops_on_plain_arrays(cupy: Any) -> None:
     assert there == pytest.approx(float((slope * kernel).sum()))
     with pytest.raises(DeviceError, match="arrays of two libraries"):
         ops.conv2d(x, normal(3, 3, 3, 4))
+
+
+def test_every_kernel_has_run(cupy: Any, request: pytest.FixtureRequest) -> None:
+    """Those that no test above launches would be proved by nobody."""
+    here = [item for item in request.session.items if item.path == request.path]
+    if cupy.ndarray is not stand_in.ndarray or len(here) < 30:
+        pytest.skip("the tests of this file were not all run, or ran on a GPU")
+    ran = {(file, name) for file, name, _ in stand_in.launched}
+    every = {
+        (source.name, name)
+        for source in Path(launching.__file__).parent.glob("*.cu")
+        for name in re.findall(r"__global__ void (?:__launch_bounds__\([\w, ]+\)\s+)?(\w+)\(", source.read_text())
+    }
+    assert every and every <= ran, sorted(every - ran)

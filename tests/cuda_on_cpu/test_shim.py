@@ -114,6 +114,13 @@ def test_arrays_do_not_become_numpys() -> None:
     assert isinstance(x.sum(), stand_in.ndarray) and float(x.sum()) == 3
 
 
+def test_sorting_is_asked_for_as_in_cupy() -> None:
+    x = stand_in.asarray(np.tile([1, 0], 20))
+    assert stand_in._module.argsort(x, kind="stable").tolist() == [*range(1, 40, 2), *range(0, 40, 2)]
+    with pytest.raises(ValueError, match="kind can only be None or 'stable'"):
+        stand_in._module.sort(x, kind="quicksort")
+
+
 def libasan() -> str | None:
     """Where the address sanitizer's library is, if it came with the compiler."""
     found = subprocess.run(["gcc", "-print-file-name=libasan.so"], capture_output=True, text=True).stdout.strip()

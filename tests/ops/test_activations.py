@@ -116,6 +116,17 @@ def test_nothing_overflows_aloud(put: Any, precision: str) -> None:
         y.backward(put(np.ones_like(x)))
 
 
+def test_mish_near_its_minimum(put: Any) -> None:
+    """There the parts of its slope cancel; float32 keeps the seventh decimal all the same."""
+    x = np.linspace(-1.25, -1.13, 5000).astype(np.float32)
+    slopes = []
+    for numbers in (x, x.astype(np.float64)):
+        tensor = Tensor(put(numbers), requires_grad=True)
+        ops.mish(tensor).backward(put(np.ones_like(numbers)))
+        slopes.append(tensor.grad)
+    check_close("slope", *slopes, 2e-8, scale=1)
+
+
 def test_settings_by_position(put: Any, rng: np.random.Generator) -> None:
     x = put(rng.standard_normal((3, 4)))
     check_close("softmax", ops.softmax(x, 0), ops.softmax(x, axis=0), 0.0)
