@@ -53,6 +53,16 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     devices.set_device("cuda" if of_cuda else "cpu")
 
 
+def _note_skipped(report: pytest.TestReport | pytest.CollectReport) -> None:
+    """Write down what could not be run here, for a second run in an environment with more in it."""
+    if report.skipped and (path := os.environ.get("GPUDL_SKIPPED_TO")):
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(f"{report.nodeid}\n")
+
+
+pytest_runtest_logreport = pytest_collectreport = _note_skipped
+
+
 @pytest.fixture(scope="session")
 def cupy() -> Any:
     """CuPy: the real one where there is a GPU, else the stand-in, whose kernels run on the CPU."""

@@ -36,13 +36,15 @@ def network(shape: tuple[int, ...], largest: float) -> Any:
         [
             gpudl.Input(shape),
             layers.Rescaling(1 / largest),
-            layers.Conv2D(32, 3, padding="same", activation="relu"),
+            layers.Conv2D(32, 3, padding="same", use_bias=False),
+            layers.BatchNormalization(momentum=0.9),
+            layers.Activation("relu"),
+            layers.MaxPooling2D(),
             layers.Conv2D(64, 3, padding="same", activation="relu"),
             layers.MaxPooling2D(),
-            layers.Dropout(0.25),
             layers.Flatten(),
-            layers.Dense(128, activation="relu"),
             layers.Dropout(0.5),
+            layers.Dense(128, activation="relu"),
             layers.Dense(10, activation="softmax"),
         ]
     )

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cuda_on_cpu import stand_in
+from cuda_on_cpu import compiler, stand_in
 from gpudl import config
 from gpudl.backend.cupy import launching, precision
 from gpudl.errors import DeviceError, ShapeError
@@ -26,6 +26,11 @@ from gpudl.shapes import ConvGeometry, DepthwiseGeometry, PoolGeometry
 TOLERANCE = {"float32": 1e-6, "float64": 1e-14}
 seeds = st.integers(0, 2**16)
 dtypes = st.sampled_from(["float32", "float64"])
+
+
+def examples(count: int) -> Any:
+    """How many cases are drawn; a third with the sanitizers, which compile slowly."""
+    return settings(max_examples=max(5, count // 3) if compiler.SANITIZED else count)
 
 
 def twin(stem: str, library: str) -> Any:
@@ -116,7 +121,7 @@ def check_convolution(cupy: Any, case: Any, seed: int, dtype: str, tolerance: fl
 
 
 @given(case=convolutions, seed=seeds, dtype=dtypes)
-@settings(max_examples=40)
+@examples(40)
 def test_convolution_in_full_precision(cupy: Any, case: Any, seed: int, dtype: str) -> None:
     before = config.float32_precision()
     config.set_float32_precision("highest")
@@ -128,7 +133,7 @@ def test_convolution_in_full_precision(cupy: Any, case: Any, seed: int, dtype: s
 
 @pytest.mark.parametrize(("word", "tolerance"), [("high", 1e-6), ("medium", 1e-3)])
 @given(case=convolutions, seed=seeds)
-@settings(max_examples=15)
+@examples(15)
 def test_convolution_on_tensor_cores(cupy: Any, word: str, tolerance: float, case: Any, seed: int) -> None:
     before = config.float32_precision()
     config.set_float32_precision(word)
@@ -141,7 +146,7 @@ def test_convolution_on_tensor_cores(cupy: Any, word: str, tolerance: float, cas
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float16", 6e-4), ("bfloat16", 5e-3)])
 @pytest.mark.parametrize("tensor_cores", [True, False])
 @given(case=convolutions, seed=seeds)
-@settings(max_examples=15)
+@examples(15)
 def test_convolution_of_16_bits(
     cupy: Any, dtype: str, tolerance: float, tensor_cores: bool, case: Any, seed: int
 ) -> None:
@@ -182,7 +187,7 @@ def test_the_op_takes_16_bits(cupy: Any) -> None:
 
 
 @given(case=convolutions, seed=seeds, dtype=dtypes)
-@settings(max_examples=15)
+@examples(15)
 def test_relu_in_the_epilogue(cupy: Any, case: Any, seed: int, dtype: str) -> None:
     conv = ConvGeometry.of(*case)
     normal = draws(seed, dtype)
@@ -235,7 +240,7 @@ windows = st.tuples(
 
 
 @given(case=windows, seed=seeds, dtype=dtypes, ties=st.booleans(), nan=st.booleans())
-@settings(max_examples=40)
+@examples(40)
 def test_pooling(cupy: Any, case: Any, seed: int, dtype: str, ties: bool, nan: bool) -> None:
     pool = PoolGeometry.of(*case)
     normal = draws(seed, dtype)
@@ -267,7 +272,7 @@ def test_a_window_of_more_than_255_elements(cupy: Any) -> None:
     seed=seeds,
     dtype=dtypes,
 )
-@settings(max_examples=30)
+@examples(30)
 def test_depthwise(
     cupy: Any,
     shape: Any,
@@ -291,7 +296,7 @@ def test_depthwise(
 
 
 @given(rows=st.integers(1, 700), columns=st.sampled_from([1, 3, 31, 32, 33, 70]), seed=seeds, dtype=dtypes)
-@settings(max_examples=25)
+@examples(25)
 def test_rows(cupy: Any, rows: int, columns: int, seed: int, dtype: str) -> None:
     normal = draws(seed, dtype)
     x, dy, gamma, beta = normal(rows, columns) + 3, normal(rows, columns), normal(columns), normal(columns)
@@ -316,7 +321,7 @@ def test_rows(cupy: Any, rows: int, columns: int, seed: int, dtype: str) -> None
     dtype=dtypes,
     rate=st.sampled_from([0.1, 0.5, 1]),
 )
-@settings(max_examples=25)
+@examples(25)
 def test_elements(cupy: Any, shape: tuple[int, ...], seed: int, dtype: str, rate: float) -> None:
     normal = draws(seed, dtype)
     x, dy = normal(*shape), normal(*shape)
@@ -347,7 +352,7 @@ STEPS: dict[str, tuple[str, tuple[Any, ...]]] = {
 
 @pytest.mark.parametrize("name", STEPS)
 @given(size=st.sampled_from([1, 31, 256, 1000]), seed=seeds, dtype=dtypes, left_out=st.booleans())
-@settings(max_examples=8)
+@examples(8)
 def test_optimizers(cupy: Any, name: str, size: int, seed: int, dtype: str, left_out: bool) -> None:
     slots, numbers = STEPS[name]
     normal = draws(seed, dtype)
@@ -362,7 +367,7 @@ def test_optimizers(cupy: Any, name: str, size: int, seed: int, dtype: str, left
 
 
 @given(size=st.sampled_from([1, 300, 5000]), seed=seeds, dtype=dtypes)
-@settings(max_examples=8)
+@examples(8)
 def test_what_optimizers_share(cupy: Any, size: int, seed: int, dtype: str) -> None:
     normal = draws(seed, dtype)
     for name, arguments in (
@@ -380,7 +385,7 @@ def test_what_optimizers_share(cupy: Any, size: int, seed: int, dtype: str) -> N
 
 
 @given(rows=st.integers(1, 20), classes=st.integers(2, 70), seed=seeds, dtype=dtypes)
-@settings(max_examples=15)
+@examples(15)
 def test_softmax(cupy: Any, rows: int, classes: int, seed: int, dtype: str) -> None:
     normal = draws(seed, dtype)
     x, dy, t = normal(rows, classes), normal(rows, classes), np.abs(normal(rows, classes))
@@ -396,7 +401,7 @@ def test_softmax(cupy: Any, rows: int, classes: int, seed: int, dtype: str) -> N
 
 
 @given(rows=st.integers(0, 60), depth=st.integers(1, 5), count=st.integers(1, 12), seed=seeds, dtype=dtypes)
-@settings(max_examples=25)
+@examples(25)
 def test_rows_added_up(cupy: Any, rows: int, depth: int, count: int, seed: int, dtype: str) -> None:
     """Rows of one place add up in their order, and places that no row has are 0."""
     values = draws(seed, dtype)(rows, depth)
