@@ -126,8 +126,7 @@ def getitem(x: Array, *, index: object) -> tuple[Array, Gradient]:
             dx = xp.zeros(x.shape, dy.dtype)
             dx[index] += dy
             return dx
-        places = xp.arange(x.size).reshape(x.shape)[index].reshape(-1)
-        return kernels("scatter", dy).add_rows(places, dy.reshape(-1, 1), x.size).reshape(x.shape)
+        return kernels("scatter", dy).add_at(x.shape, index, dy)
 
     return x[index], backward
 

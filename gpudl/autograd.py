@@ -20,7 +20,7 @@ import numpy as np
 
 from gpudl import arithmetic
 from gpudl.backend import Array, Shape, array_module, library, to_numpy
-from gpudl.backend.devices import beside, current
+from gpudl.backend.devices import beside
 from gpudl.backend.room import out_of_memory
 from gpudl.errors import UsageError
 
@@ -372,9 +372,9 @@ class Parameter(Tensor):
 
 
 def differentiable(
-    op: Callable[Settings, tuple[Value, Any]],
+    op: Callable[Settings, tuple[Value, Any]], updates: tuple[str, ...] = ()
 ) -> Callable[Settings, Value]:
-    """Make an op of a function that returns its value and the way back.
+    """Make an op of a function that returns its value and the way back. `updates` names arrays that it writes to.
 
     The function takes arrays by position and settings by keyword. The way back is one function from dy to the
     gradients of all arrays, or a tuple with one function for each (None where there is none); None alone says that
@@ -388,6 +388,7 @@ def differentiable(
     """
     signature = inspect.signature(op).parameters.values()
     array_names = tuple(p.name for p in signature if p.kind is p.POSITIONAL_OR_KEYWORD)
+    written = {i for i, name in enumerate(array_names) if name in updates}
     required = len([p for p in signature if p.name in array_names and p.default is p.empty])
     setting_names = tuple(p.name for p in signature if p.kind is p.KEYWORD_ONLY)
     most = sys.maxsize if any(p.kind is p.VAR_POSITIONAL for p in signature) else len(array_names)
@@ -416,11 +417,12 @@ def differentiable(
                 if handler is not None:
                     return handler(array, call, arrays, settings)
                 values.append(as_array(array) if type(array) is list else array)
-        if current() == "cuda":
+        if "cupy" in sys.modules:  # otherwise all arrays are NumPy's
             if tensors:  # constants that a program made with NumPy
                 first = next(array.data for array in arrays if isinstance(array, Tensor))
-                pairs = zip(values, arrays, strict=True)
-                values = [value if isinstance(array, Tensor) else beside(value, first) for value, array in pairs]
+                for i, array in enumerate(arrays):
+                    if not isinstance(array, Tensor) and i not in written:
+                        values[i] = beside(values[i], first)
             library(*values)  # an error where both meet
         y, backward = op(*values, **settings)  # pyright: ignore[reportCallIssue]
         if not tensors:

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).parents[1]
-if not (ROOT / "bench").is_dir():
-    pytest.skip("bench/ is not beside the tests", allow_module_level=True)
-sys.path.append(str(ROOT))
+from bench import gpu_check
+from bench.gpu import cases, convolutions, kernels, layers, networks, report, running
 
-from bench import gpu_check  # noqa: E402
-from bench.gpu import cases, convolutions, kernels, layers, networks, report, running  # noqa: E402
+ROOT = Path(__file__).parents[1]
 
 
 def check(out: Path, *only: str, count: int = 2, more: tuple[str, ...] = ()) -> tuple[int, dict[str, Any], str]:

@@ -221,7 +221,10 @@ def relu(draw: Draw) -> Case:
 def scatter(draw: Draw) -> Case:
     count, rows, depth = draw.whole(1, 50), draw.whole(1, 200 if draw.quick else 3000), draw.whole(1, 40)
     places = draw.rng.integers(0, count, rows)
-    run = lambda twin, places, rows: (twin("scatter").add_rows(places, rows, count),)  # noqa: E731
+
+    def run(twin: Twin, places: Any, rows: Any) -> tuple[Any, ...]:
+        return (twin("scatter").add_rows(places, rows, count),)
+
     return Case(f"rows ({rows}, {depth}) at {count} places", (places, draw.normal(rows, depth)), run)
 
 
@@ -271,6 +274,9 @@ STEPS: dict[str, tuple[str, tuple[Any, ...]]] = {
     "rmsprop": ("p??", (0.1, 0.9, 0.5, 30.0)),
     "adagrad": ("p", (0.1, 1e-7)),
     "adadelta": ("pp", (0.1, 0.9, 1e-7)),
+}
+# What is done to the gradients alone.
+ALONE: dict[str, tuple[str, tuple[Any, ...]]] = {
     "scale": ("", (0.3,)),
     "clip_value": ("", (0.5,)),
     "clip_norm": ("", (0.5,)),
@@ -278,10 +284,10 @@ STEPS: dict[str, tuple[str, tuple[Any, ...]]] = {
 
 
 def optimizers(draw: Draw) -> Case:
-    name = draw.one_of(*STEPS)
-    slots, numbers = STEPS[name]
+    name = draw.one_of(*STEPS, *ALONE)
+    slots, numbers = {**STEPS, **ALONE}[name]
     size, left_out = draw.whole(1, 1000 if draw.quick else 100_000), draw.happens(0.5)
-    arrays: list[Any] = [draw.normal(size) for _ in range(1 if name in ("scale", "clip_value", "clip_norm") else 2)]
+    arrays: list[Any] = [draw.normal(size) for _ in range(1 if name in ALONE else 2)]
     arrays += [None if s == "?" and left_out else draw.normal(size) if s == "n" else draw.positive(size) for s in slots]
 
     def run(twin: Twin, *arrays: Any) -> tuple[Any, ...]:

@@ -2,7 +2,7 @@
 
 `array_module(x)` gives the library an array belongs to; `kernels(stem, x)` the module of gpudl's own kernels for it.
 The modules `backend/numpy/<stem>.py` and `backend/cupy/<stem>.py` are twins: same functions, same signatures.
-CuPy is imported only when an array of it is at hand or a GPU is asked for.
+CuPy is imported only when an array of it is at hand or a device is asked for (devices.py).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Where arrays are put when nobody says: on the GPU, where there is one that CuPy can use, else on the CPU.
 
-A choice is made once, by `set_device`, the environment variable GPUDL_DEVICE, or when the first weight is made.
-CuPy is imported only where the choice is open or a GPU is asked for.
+`set_device` or the environment variable GPUDL_DEVICE choose; where neither does, the first layer that is called or has
+weights asks whether there is a GPU, and imports CuPy for it. Ops on plain arrays never ask: they follow their arrays.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from gpudl.autograd import differentiable
@@ -8,7 +9,7 @@ from gpudl.errors import ShapeError
 from gpudl.shapes import shown
 
 
-@differentiable
+@functools.partial(differentiable, updates=("moving_mean", "moving_variance"))
 def batch_norm(
     x: Array,
     gamma: Array | None,

@@ -104,8 +104,7 @@ def take_along_axis(x: Array, indices: Array, *, axis: int | None = None) -> tup
     places[along] = index
 
     def backward(dy: Array) -> Array:
-        numbers = xp.arange(flat.size).reshape(flat.shape)[tuple(places)].reshape(-1)
-        return kernels("scatter", dy).add_rows(numbers, dy.reshape(-1, 1), flat.size).reshape(x.shape)
+        return kernels("scatter", dy).add_at(flat.shape, tuple(places), dy).reshape(x.shape)
 
     return flat[tuple(places)], (backward, None)
 

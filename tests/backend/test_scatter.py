@@ -48,3 +48,12 @@ def test_whole_numbers_add_up_exactly(put: Callable[[Any], Any], rng: np.random.
     device_rows = put(rows.T.copy()).T
     total = to_numpy(kernels("scatter", device_rows).add_rows(put(places), device_rows, 10))
     np.testing.assert_array_equal(total, looped(places, rows, 10))
+
+
+@pytest.mark.parametrize("index", [np.array([2, 0, 2]), (slice(None), np.array([1, 1])), np.array([True, False, True])])
+def test_any_index(put: Callable[[Any], Any], index: Any, rng: np.random.Generator) -> None:
+    values = rng.standard_normal(np.zeros((3, 4))[index].shape)
+    expected = np.zeros((3, 4))
+    np.add.at(expected, index, values)
+    there = tuple(put(i) if isinstance(i, np.ndarray) else i for i in index) if isinstance(index, tuple) else put(index)
+    check_close("total", kernels("scatter", put(values)).add_at((3, 4), there, put(values)), expected, 1e-14)

@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench.gpu.cases import STEPS
 from cuda_on_cpu import compiler, stand_in
 from gpudl import config
 from gpudl.backend.cupy import launching, precision
@@ -337,19 +338,6 @@ def test_elements(cupy: Any, shape: tuple[int, ...], seed: int, dtype: str, rate
         near(found, twin("dropout", "numpy").backward(dy, rate, wanted), TOLERANCE[dtype])
 
 
-# Which arrays a step has besides weights and gradients: n may be below 0, p is not, ? may be left out. Then numbers.
-STEPS: dict[str, tuple[str, tuple[Any, ...]]] = {
-    "sgd": ("?", (0.1, 0.9, True)),
-    "adam": ("np?", (0.01, 0.9, 0.999, 1e-7)),
-    "nadam": ("np", (0.1, 0.2, 0.9, 0.999, 0.5, 1e-7)),
-    "adamax": ("np", (0.1, 0.9, 0.999, 1e-7)),
-    "lion": ("n", (0.1, 0.9, 0.99)),
-    "rmsprop": ("p??", (0.1, 0.9, 0.5, 30.0)),
-    "adagrad": ("p", (0.1, 1e-7)),
-    "adadelta": ("pp", (0.1, 0.9, 1e-7)),
-}
-
-
 @pytest.mark.parametrize("name", STEPS)
 @given(size=st.sampled_from([1, 31, 256, 1000]), seed=seeds, dtype=dtypes, left_out=st.booleans())
 @examples(8)
@@ -427,7 +415,19 @@ def test_running_sums(cupy: Any, size: int) -> None:
 
 def test_a_type_that_kernels_do_not_take(cupy: Any) -> None:
     with pytest.raises(DeviceError, match="takes float32 and float64 arrays, not int64"):
-        twin("relu", "cupy").forward(cupy.asarray(np.arange(3)))
+        twin("softmax", "cupy").forward(cupy.asarray(np.arange(6).reshape(2, 3)))
+
+
+@pytest.mark.parametrize("kind", ["int8", "uint8", "int16", "int32", "int64"])
+def test_integers_that_are_compared_and_chosen(cupy: Any, kind: str) -> None:
+    pool = PoolGeometry.of((2, 5, 6, 3), 2, 2, "same")
+    x = np.random.default_rng(0).integers(0 if kind == "uint8" else -100, 100, pool.x_shape).astype(kind)
+    for stem, name, arguments in (("relu", "forward", (x,)), ("pool2d", "max_forward", (x, pool))):
+        found, expected = (getattr(twin(stem, library), name)(move(x), *arguments[1:])
+                           for library, move in (("cupy", cupy.asarray), ("numpy", np.asarray)))  # fmt: skip
+        for mine, other in zip(found, expected, strict=True) if name == "max_forward" else [(found, expected)]:
+            assert mine.dtype == other.dtype
+            near(mine, other, 0)
 
 
 def test_ops_on_plain_arrays(cupy: Any) -> None:

@@ -14,7 +14,7 @@ from gpudl import ops
 from gpudl.autograd import Tensor
 from gpudl.backend import to_numpy
 from gpudl.backend.numpy import batch_norm as numpy_kernels
-from gpudl.errors import ShapeError
+from gpudl.errors import DeviceError, ShapeError
 from gpudl.testing import check_close, check_op
 
 
@@ -205,3 +205,10 @@ def test_errors_name_the_argument_and_the_numbers(wrong: int) -> None:
     arrays[wrong] = np.ones(2)
     with pytest.raises(ShapeError, match=rf"{names[wrong]} has shape \(2,\).*\(4, 3\) has 3 channels"):
         ops.batch_norm(*arrays)
+
+
+def test_moving_statistics_beside_the_tensors_are_not_copied(cupy: Any) -> None:
+    """A copy would be updated in their place, and nobody would know."""
+    x = Tensor(cupy.asarray(np.ones((4, 2), "float32")))
+    with pytest.raises(DeviceError, match="arrays of two libraries"):
+        ops.batch_norm(x, None, None, np.zeros(2, "float32"), np.ones(2, "float32"), training=True)

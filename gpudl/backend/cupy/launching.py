@@ -27,6 +27,16 @@ TYPES = {"float32": "float", "float64": "double"}
 SIXTEEN_BITS = {"float16": "__half", "bfloat16": "__nv_bfloat16"}
 """C++ types of 16-bit numbers, which convolutions take besides; bfloat16 is that of the package ml_dtypes."""
 
+NUMBERS = {
+    **TYPES,
+    "int8": "signed char",
+    "uint8": "unsigned char",
+    "int16": "short",
+    "int32": "int",
+    "int64": "long long",
+}
+"""C++ types of all arrays that kernels take which only compare and choose."""
+
 HEADERS = {"__half": "#include <cuda_fp16.h>\n", "__nv_bfloat16": "#include <cuda_bf16.h>\n"}
 
 LARGEST_INT = 2**31 - 2**16
@@ -100,14 +110,21 @@ PER_BLOCK = 256
 
 
 def launch_each(
-    stem: str, name: str, size: int, arguments: Sequence[Any], largest: int = 0, **macros: str | int
+    stem: str,
+    name: str,
+    size: int,
+    arguments: Sequence[Any],
+    largest: int = 0,
+    known: Mapping[str, str] = TYPES,
+    **macros: str | int,
 ) -> None:
     """Run a kernel that has one thread for each of `size` elements; it takes `size` as its last argument.
 
-    `largest` is the size of the largest other array, if that is larger. `T` is the type of the first argument.
+    `largest` is the size of the largest other array, if that is larger. `T` is the type of the first argument,
+    one of those `known`.
     """
     index = index_type(size, largest)
-    macros = {"T": type_of(arguments[0]), "INDEX": index, **macros}
+    macros = {"T": type_of(arguments[0], known), "INDEX": index, **macros}
     launch(stem, name, macros, (-(-size // PER_BLOCK),), PER_BLOCK, (*arguments, as_index(size, index)))
 
 

@@ -7,7 +7,7 @@ from functools import lru_cache
 import numpy as np
 
 from gpudl.backend import Array, array_module
-from gpudl.backend.cupy.launching import contiguous, launch_each
+from gpudl.backend.cupy.launching import NUMBERS, contiguous, launch_each
 from gpudl.backend.cupy.windows import windows
 from gpudl.shapes import PoolGeometry
 
@@ -31,7 +31,8 @@ def max_forward(x: Array, pool: PoolGeometry) -> tuple[Array, Array]:
     xp = array_module(x)
     kind, name = _winner_type(pool)
     y, winner = xp.empty(pool.y_shape, x.dtype), xp.empty(pool.y_shape, kind)
-    launch_each("pool2d", "max_forward", y.size, (contiguous(x), y, winner, _for_outputs(pool)), x.size, WINNER=name)
+    arguments = (contiguous(x), y, winner, _for_outputs(pool))
+    launch_each("pool2d", "max_forward", y.size, arguments, x.size, NUMBERS, WINNER=name)
     return y, winner
 
 

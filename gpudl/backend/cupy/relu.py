@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gpudl.backend import Array, array_module
-from gpudl.backend.cupy.launching import contiguous, launch_each
+from gpudl.backend.cupy.launching import NUMBERS, contiguous, launch_each
 
 
 def forward(x: Array) -> Array:
@@ -11,7 +11,7 @@ def forward(x: Array) -> Array:
     xp = array_module(x)
     x = contiguous(x)
     y = xp.empty_like(x)
-    launch_each("relu", "forward", x.size, (x, y))
+    launch_each("relu", "forward", x.size, (x, y), known=NUMBERS)
     return y
 
 

@@ -1,8 +1,11 @@
-"""Adding up rows at places that may be the same, on the GPU: launches of scatter.cu, which says how it is done."""
+"""Adding up at places that may be the same, on the GPU: launches of scatter.cu, which says how it is done."""
 
 from __future__ import annotations
 
-from gpudl.backend import Array, array_module
+import math
+from typing import Any
+
+from gpudl.backend import Array, Shape, array_module
 from gpudl.backend.cupy.launching import contiguous, launch_each
 
 
@@ -15,3 +18,10 @@ def add_rows(places: Array, rows: Array, count: int) -> Array:
     arguments = (contiguous(rows), contiguous(order), contiguous(starts), total, rows.shape[1])
     launch_each("scatter", "add_rows", total.size, arguments, rows.size)
     return total
+
+
+def add_at(shape: Shape, index: Any, values: Array) -> Array:
+    """Zeros of a shape with the values added at an index of it, any that arrays take."""
+    count = math.prod(shape)
+    places = array_module(values).arange(count).reshape(shape)[index].reshape(-1)
+    return add_rows(places, values.reshape(-1, 1), count).reshape(shape)

@@ -79,7 +79,7 @@ extern "C" __global__ void crossed_loss(const T* __restrict__ p, const T* __rest
 }
 
 // With p = softmax(x): dx = (p sum(t) - t) dy.
-extern "C" __global__ void crossed_gradient(const T* __restrict__ dy, const T* __restrict__ p, const T* __restrict__ t,
+extern "C" __global__ void crossed_gradient(const T* __restrict__ p, const T* __restrict__ t, const T* __restrict__ dy,
                                             T* __restrict__ dx, const int rows, const int columns) {
     const int row = row_of_warp(), lane = threadIdx.x % WARP;
     if (row >= rows) return;

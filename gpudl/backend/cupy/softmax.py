@@ -59,9 +59,4 @@ def crossed(p: Array, t: Array) -> Array:
 
 def crossed_gradient(dy: Array, p: Array, t: Array) -> Array:
     """dy (M,), p = softmax(x) and t (M, K) -> dx = (p sum(t) - t) dy."""
-    rows, columns = p.shape
-    dx = array_module(p).empty(p.shape, p.dtype)
-    macros: dict[str, Any] = {"T": type_of(p), "INDEX": index_type(p), "LABEL": "int"}
-    arguments = (contiguous(dy.astype(p.dtype, copy=False)), contiguous(p), contiguous(t), dx, rows, columns)
-    launch("softmax", "crossed_gradient", macros, (-(-rows // ROWS),), 32 * ROWS, arguments)
-    return dx
+    return _by_rows("crossed_gradient", (p, t, dy.astype(p.dtype, copy=False)), p.shape)

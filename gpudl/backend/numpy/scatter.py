@@ -1,8 +1,12 @@
-"""Adding up rows at places that may be the same, on NumPy."""
+"""Adding up at places that may be the same, on NumPy."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+
+from gpudl.backend import Shape
 
 
 def add_rows(places: np.ndarray, rows: np.ndarray, count: int) -> np.ndarray:
@@ -12,4 +16,11 @@ def add_rows(places: np.ndarray, rows: np.ndarray, count: int) -> np.ndarray:
         np.add.at(total.reshape(-1), places, rows.reshape(-1))
     else:
         np.add.at(total, places, rows)
+    return total
+
+
+def add_at(shape: Shape, index: Any, values: np.ndarray) -> np.ndarray:
+    """Zeros of a shape with the values added at an index of it, any that arrays take."""
+    total = np.zeros(shape, values.dtype)
+    np.add.at(total, index, values)
     return total
