@@ -152,6 +152,22 @@ def average_pool(draw: Draw) -> Case:
     return Case(text, (draw.normal(*pool.x_shape), draw.normal(*pool.y_shape)), run)
 
 
+def global_pool(draw: Draw) -> Case:
+    shape = draw.whole(1, 4), draw.whole(1, 60 if draw.quick else 3000), draw.whole(1, 70)
+    x = draw.normal(*shape)
+    x = np.round(x) if draw.happens(0.3) else x  # equal ones share the gradient
+
+    def run(twin: Twin, x: Any, dy: Any) -> tuple[Any, ...]:
+        of = twin("global_pool")
+        y = of.largest(x)
+        return y, of.largest_backward(dy, x, y), of.average(x)
+
+    def sizes(results: Any, x: Any, dy: Any) -> tuple[float, ...]:
+        return np.abs(x).max(), np.abs(dy).max(), np.abs(x).mean(axis=1).max()
+
+    return Case(f"x {shape}", (x, draw.normal(shape[0], shape[2])), run, sizes)
+
+
 def _rows(draw: Draw) -> tuple[int, int]:
     return draw.whole(1, 300 if draw.quick else 3000), draw.one_of(1, 3, 4, 31, 32, 33, 64, 70, 200)
 
@@ -188,9 +204,9 @@ def dense(draw: Draw) -> Case:
     (rows, columns), depth = _rows(draw), draw.whole(1, 40 if draw.quick else 300)
 
     def run(twin: Twin, a: Any, b: Any, x: Any, bias: Any) -> tuple[Any, ...]:
-        of, added = twin("dense"), x.copy()
-        of.add_to_rows(added, bias)
-        return of.product(a, b), of.product(a.T, x), of.column_sums(x), added
+        of, done = twin("dense"), x.copy()
+        of.finish(done, bias, True)
+        return of.product(a, b), of.product(a.T, x), of.column_sums(x), done
 
     arrays = draw.normal(rows, depth), draw.normal(depth, columns), draw.normal(rows, columns), draw.normal(columns)
     return Case(f"({rows}, {depth}) @ ({depth}, {columns})", arrays, run)
@@ -213,7 +229,8 @@ def relu(draw: Draw) -> Case:
 
     def run(twin: Twin, x: Any, dy: Any) -> tuple[Any, ...]:
         y = twin("relu").forward(x)
-        return y, twin("relu").backward(dy, y)
+        summed = twin("relu").backward_and_sum(dy, y) if len(shape) == 2 else ()
+        return y, twin("relu").backward(dy, y), *summed
 
     return Case(f"{shape=}", (draw.normal(*shape), draw.normal(*shape)), run)
 
@@ -309,6 +326,7 @@ FAMILIES: dict[str, Callable[[Draw], Case]] = {
     "depthwise": depthwise,
     "max pooling": max_pool,
     "average pooling": average_pool,
+    "global pooling": global_pool,
     "batch_norm": batch_norm,
     "dense": dense,
     "dropout": dropout,

@@ -67,6 +67,8 @@ class Dense(Layer):
             )
 
     def call(self, x: Any) -> Any:
+        if self.activation is activations.relu:
+            return ops.dense(x, self.kernel, self.bias, relu=True)
         return self.activation(ops.dense(x, self.kernel, self.bias))
 
     def compute_output_shape(self, input_shape: OpenShape) -> OpenShape:

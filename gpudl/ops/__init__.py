@@ -98,6 +98,10 @@ from gpudl.ops.elementwise import tan as tan
 from gpudl.ops.elementwise import where as where
 from gpudl.ops.embedding import embedding as embedding
 from gpudl.ops.erf import erf as erf
+from gpudl.ops.global_pool import global_average_pool1d as global_average_pool1d
+from gpudl.ops.global_pool import global_average_pool2d as global_average_pool2d
+from gpudl.ops.global_pool import global_max_pool1d as global_max_pool1d
+from gpudl.ops.global_pool import global_max_pool2d as global_max_pool2d
 from gpudl.ops.image import affine_transform as affine_transform
 from gpudl.ops.image import flip_images as flip_images
 from gpudl.ops.image import resize as resize
@@ -141,12 +145,8 @@ from gpudl.ops.other_names import swish as swish
 from gpudl.ops.padding import cropping as cropping
 from gpudl.ops.padding import zero_padding as zero_padding
 from gpudl.ops.pool1d import average_pool1d as average_pool1d
-from gpudl.ops.pool1d import global_average_pool1d as global_average_pool1d
-from gpudl.ops.pool1d import global_max_pool1d as global_max_pool1d
 from gpudl.ops.pool1d import max_pool1d as max_pool1d
 from gpudl.ops.pool2d import average_pool2d as average_pool2d
-from gpudl.ops.pool2d import global_average_pool2d as global_average_pool2d
-from gpudl.ops.pool2d import global_max_pool2d as global_max_pool2d
 from gpudl.ops.pool2d import max_pool2d as max_pool2d
 from gpudl.ops.products import dot as dot
 from gpudl.ops.products import tensordot as tensordot

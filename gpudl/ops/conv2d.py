@@ -7,6 +7,7 @@ from typing import Any
 from gpudl.autograd import differentiable
 from gpudl.backend import Array, Shape, kernels
 from gpudl.errors import ShapeError
+from gpudl.ops.epilogue import Epilogue
 from gpudl.ops.layout import images_first, images_last, same_type, spatial_last
 from gpudl.shapes import ConvGeometry, Padding, Pair, shown
 
@@ -44,26 +45,16 @@ def conv2d(
     images, weights = same_type(images, kernel)
     twin = kernels("conv2d", images, weights)
     y = twin.forward(images, weights, bias, conv, relu)
-    cut: list[Any] = [None, None]
-
-    def arriving(dy: Array) -> Array:
-        """dy as it passes the ReLU; made once for all three gradients."""
-        if not relu:
-            return images_last(dy, data_format)
-        if cut[0] is not dy:
-            cut[:] = dy, kernels("relu", dy).backward(images_last(dy, data_format), y)
-        return cut[1]
+    end = Epilogue(y.reshape(-1, conv.filters), relu, bias is not None, data_format)
 
     def input_gradient(dy: Array) -> Array:
-        return images_first(twin.input_gradient(arriving(dy), weights, conv), data_format)
+        dz = end.gradient(dy).reshape(conv.y_shape)
+        return images_first(twin.input_gradient(dz, weights, conv), data_format)
 
     def kernel_gradient(dy: Array) -> Array:
-        return twin.kernel_gradient(images, arriving(dy), conv)
+        return twin.kernel_gradient(images, end.gradient(dy).reshape(conv.y_shape), conv)
 
-    def bias_gradient(dy: Array) -> Array:
-        return kernels("dense", dy).column_sums(arriving(dy).reshape(-1, conv.filters))
-
-    return images_first(y, data_format), (input_gradient, kernel_gradient, bias_gradient)
+    return images_first(y, data_format), (input_gradient, kernel_gradient, end.bias_gradient)
 
 
 @differentiable

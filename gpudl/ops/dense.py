@@ -3,12 +3,13 @@ from __future__ import annotations
 from gpudl.autograd import differentiable
 from gpudl.backend import Array, kernels
 from gpudl.errors import ShapeError
+from gpudl.ops.epilogue import Epilogue
 from gpudl.shapes import shown
 
 
 @differentiable
-def dense(x: Array, kernel: Array, bias: Array | None = None) -> tuple[Array, object]:
-    """Weigh and add the last axis: y = x @ kernel + bias.
+def dense(x: Array, kernel: Array, bias: Array | None = None, *, relu: bool = False) -> tuple[Array, object]:
+    """Weigh and add the last axis: y = x @ kernel + bias. With `relu` what is below 0 becomes 0, in the same pass.
 
     Shapes: x (..., I), kernel (I, O), bias (O,) -> y (..., O).
     Gradient: dx = dy @ kernel^T, dkernel = x^T @ dy, dbias = sum of dy over all axes but the last.
@@ -24,10 +25,11 @@ def dense(x: Array, kernel: Array, bias: Array | None = None) -> tuple[Array, ob
     twin = kernels("dense", x, kernel)
     rows = x.reshape(-1, x.shape[-1])
     y = twin.product(rows, kernel)
-    if bias is not None:
-        y += bias
+    if bias is not None or relu:
+        twin.finish(y, bias, relu)
+    end = Epilogue(y, relu, bias is not None)
     return y.reshape(*x.shape[:-1], y.shape[-1]), (
-        lambda dy: twin.product(dy.reshape(-1, dy.shape[-1]), kernel.T).reshape(x.shape),
-        lambda dy: twin.product(rows.T, dy.reshape(-1, dy.shape[-1])),
-        lambda dy: twin.column_sums(dy.reshape(-1, dy.shape[-1])),
+        lambda dy: twin.product(end.gradient(dy), kernel.T).reshape(x.shape),
+        lambda dy: twin.product(rows.T, end.gradient(dy)),
+        end.bias_gradient,
     )

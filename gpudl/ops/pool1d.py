@@ -5,11 +5,11 @@ from __future__ import annotations
 from inspect import unwrap
 from typing import Any
 
-from gpudl.autograd import differentiable, max, mean
+from gpudl.autograd import differentiable
 from gpudl.backend import Array
 from gpudl.ops.layout import spatial_last
 from gpudl.ops.pool2d import average_pool2d, max_pool2d
-from gpudl.ops.sequences import as_row, as_sequence, need_sequence, need_window, step_axis
+from gpudl.ops.sequences import as_row, as_sequence, need_sequence, need_window
 from gpudl.shapes import Padding, Pair, single
 
 # Without the decorator an op returns its value and the way back.
@@ -70,18 +70,3 @@ def _pool(
         as_row(x, data_format), pool_size=(1, window), strides=(1, stride), padding=around, data_format=data_format
     )
     return as_sequence(y, data_format), lambda dy: as_sequence(backward(as_row(dy, data_format)), data_format)
-
-
-def global_average_pool1d(x: Array, *, keepdims: bool = False, data_format: str = "channels_last") -> Array:
-    """Average each channel over all steps: x (N, L, C) -> y (N, C), or (N, 1, C) with `keepdims`."""
-    need_sequence(x.shape, data_format)
-    return mean(x, axis=step_axis(data_format), keepdims=keepdims)
-
-
-def global_max_pool1d(x: Array, *, keepdims: bool = False, data_format: str = "channels_last") -> Array:
-    """Keep each channel's largest value: x (N, L, C) -> y (N, C), or (N, 1, C) with `keepdims`.
-
-    Gradient: shared equally among ties.
-    """
-    need_sequence(x.shape, data_format)
-    return max(x, axis=step_axis(data_format), keepdims=keepdims)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from gpudl.autograd import differentiable, max, mean
+from gpudl.autograd import differentiable
 from gpudl.backend import Array, kernels
-from gpudl.errors import ShapeError
-from gpudl.ops.layout import check_format, images_first, images_last
-from gpudl.shapes import Padding, Pair, PoolGeometry, shown
+from gpudl.ops.layout import images_first, images_last
+from gpudl.shapes import Padding, Pair, PoolGeometry
 
 
 @differentiable
@@ -61,23 +60,3 @@ def average_pool2d(
         return images_first(twin.average_backward(images_last(dy, data_format), pool), data_format)
 
     return images_first(twin.average_forward(images, pool), data_format), backward
-
-
-def global_average_pool2d(x: Array, *, keepdims: bool = False, data_format: str = "channels_last") -> Array:
-    """Average each channel over the whole image: x (N, H, W, C) -> y (N, C), or (N, 1, 1, C) with `keepdims`."""
-    return mean(x, axis=_image_axes(x, data_format), keepdims=keepdims)
-
-
-def global_max_pool2d(x: Array, *, keepdims: bool = False, data_format: str = "channels_last") -> Array:
-    """Keep each channel's largest value: x (N, H, W, C) -> y (N, C), or (N, 1, 1, C) with `keepdims`.
-
-    Gradient: shared equally among ties.
-    """
-    return max(x, axis=_image_axes(x, data_format), keepdims=keepdims)
-
-
-def _image_axes(x: Array, data_format: str) -> tuple[int, int]:
-    check_format(data_format)
-    if len(x.shape) != 4:
-        raise ShapeError(f"input must have 4 axes, (batch, height, width, channels), but has shape {shown(x.shape)}")
-    return (1, 2) if data_format == "channels_last" else (2, 3)

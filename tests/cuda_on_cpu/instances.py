@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from gpudl.backend.cupy import conv2d, precision
+from gpudl.backend.cupy import depthwise_tiles, first_layer, precision, tiles
+from gpudl.shapes import ConvGeometry, DepthwiseGeometry
 
 ITEMSIZE = {"float": 4, "double": 8, "__half": 2, "__nv_bfloat16": 2}
 MATHS = {
@@ -17,10 +18,10 @@ MATHS = {
     "__nv_bfloat16": (precision.SIXTEEN, precision.FMA),
 }
 TILES = {
-    "float": (conv2d.WIDE, conv2d.MEDIUM, conv2d.NARROW),
-    "double": (conv2d.DOUBLE,),
-    "__half": conv2d.OF_SIXTEEN,
-    "__nv_bfloat16": conv2d.OF_SIXTEEN,
+    "float": (tiles.WIDE, tiles.MEDIUM, tiles.NARROW, tiles.FLAT),
+    "double": (tiles.DOUBLE,),
+    "__half": tiles.OF_SIXTEEN,
+    "__nv_bfloat16": tiles.OF_SIXTEEN,
 }
 OTHERS = {
     "relu": ("forward", "backward"),
@@ -30,9 +31,10 @@ OTHERS = {
     "softmax": ("softmax_rows", "softmax_gradient", "picked_loss", "picked_gradient", "crossed_loss",
                 "crossed_gradient"),
     "totals": ("add_values",),
-    "columns": ("sum_columns", "sum_gradients", "moments_of_columns", "join_moments", "add_to_rows", "normalize_rows",
-                "normalize_gradients"),
+    "columns": ("sum_columns", "sum_gradients", "moments_of_columns", "join_moments", "relu_gradients", "finish_rows",
+                "normalize_rows", "normalize_gradients"),
     "pool2d": ("max_forward", "max_backward", "average_forward", "average_backward"),
+    "global_pool": ("average", "largest", "share_gradient"),
     "depthwise": ("forward", "input_gradient", "kernel_gradient"),
     "optimizers": ("scale", "mix", "clip_value", "sum_squares", "clip_norm", "sgd", "adam", "nadam", "adamax", "lion",
                    "rmsprop", "adagrad", "adadelta"),
@@ -55,21 +57,63 @@ class Instance:
         """Whether it copies by the widest accesses, or there is no choice."""
         return min(self.macros.get("WIDTH", 16), self.macros.get("KERNEL_WIDTH", 16)) > 1
 
+    def is_for(self, architecture: int) -> bool:
+        """Whether it is launched there: products of 16-bit numbers are made by multiply-adds before sm_80 only."""
+        math = self.macros.get("MATH", precision.FMA)
+        if architecture < 80:
+            return math == precision.FMA
+        return math != precision.FMA or ITEMSIZE[self.macros["T"]] > 2
+
 
 def convolutions(index: str = "int") -> Iterator[Instance]:
     for kind, itemsize in ITEMSIZE.items():
-        for tiles, math, widths in itertools.product(TILES[kind], MATHS[kind], ((1, 1), (1, 0), (0, 1), (0, 0))):
+        for sizes, math, widths in itertools.product(TILES[kind], MATHS[kind], ((1, 1), (1, 0), (0, 1), (0, 0))):
             width, kernel_width = (16 // itemsize if w else 1 for w in widths)
-            macros = {"T": kind, "INDEX": index, **tiles.macros(), "MATH": math, "WIDTH": width,
+            macros = {"T": kind, "INDEX": index, **sizes.macros(), "MATH": math, "WIDTH": width,
                       "KERNEL_WIDTH": kernel_width, "BFLOAT16": int("bfloat" in kind)}  # fmt: skip
-            for name, own, deep in (
-                ("gather", {"GATHER": 1, "RELU": 1}, 1),
-                ("kernel_gradient", {"KERNEL_GRADIENT": 1}, 0),
+            for pointwise, (name, own, deep) in itertools.product(
+                (0, 1), (("gather", {"GATHER": 1, "RELU": 1}, 1), ("kernel_gradient", {"KERNEL_GRADIENT": 1}, 0))
             ):
-                shared = tiles.shared_bytes(itemsize, bool(deep))
-                yield Instance("conv2d", (name,), {**own, "A_IS_DEEP": deep, **macros}, tiles.threads, shared)
+                if name == "gather" and sizes.rows == tiles.FLAT.rows:
+                    continue  # tiles of few rows are for the kernel gradient
+                shared = sizes.shared_bytes(itemsize, bool(deep))
+                all_macros = {**own, "POINTWISE": pointwise, "A_IS_DEEP": deep, **macros}
+                yield Instance("conv2d", (name,), all_macros, sizes.threads, shared)
+
+
+FIRST_LAYERS = (((1, 16, 16, 1), (3, 3, 1, 32)), ((1, 32, 32, 3), (7, 7, 3, 64), 2))
+"""Shapes that the kernel of first layers is compiled for."""
+
+DEPTHWISE = (((1, 16, 16, 32), (3, 3, 32, 1)), ((1, 16, 16, 32), (5, 5, 32, 1), 2), ((1, 16, 16, 32), (7, 7, 32, 1)))
+
+
+def first_layers(index: str = "int") -> Iterator[Instance]:
+    for (kind, itemsize), shape in itertools.product(ITEMSIZE.items(), FIRST_LAYERS):
+        conv = ConvGeometry.of(*shape)
+        sizes = tiles.tiles_for(conv.filters, itemsize)
+        tile = first_layer.tile_of(sizes)
+        shared = sizes.shared_bytes(itemsize, a_is_deep=True) + first_layer.patch_bytes(conv, tile, itemsize)
+        for math in MATHS[kind]:
+            macros = {"GATHER": 1, "RELU": 1, "T": kind, "INDEX": index, **sizes.macros(), "A_IS_DEEP": 1, "MATH": math,
+                      "WIDTH": 1, "KERNEL_WIDTH": 16 // itemsize, "BFLOAT16": int("bfloat" in kind),
+                      **first_layer.shape_macros(conv, tile)}  # fmt: skip
+            yield Instance("first_layer", ("first_layer",), macros, sizes.threads, shared)
+
+
+def depthwise(index: str = "int") -> Iterator[Instance]:
+    for kind, shape, flipped in itertools.product(("float", "double"), DEPTHWISE, (0, 1)):
+        conv = DepthwiseGeometry.of(*shape)
+        macros = {"T": kind, "INDEX": index, **depthwise_tiles.shape_macros(conv), "FLIPPED": flipped,
+                  "WIDTH": 16 // ITEMSIZE[kind]}  # fmt: skip
+        shared = depthwise_tiles.patch_bytes(conv, ITEMSIZE[kind])
+        yield Instance("depthwise_tiles", ("slide_tile", "sum_tiles"), macros, depthwise_tiles.THREADS, shared)
+
+
+def of_a_shape(index: str = "int") -> list[Instance]:
+    """Return the kernels to which a layer's shape is known."""
+    return [*first_layers(index), *depthwise(index)]
 
 
 def others(stem: str, kind: str = "float", index: str = "int") -> Instance:
-    macros = {"T": kind, "INDEX": index, "WINNER": "unsigned char", "LABEL": "int"}
+    macros = {"T": kind, "INDEX": index, "WINNER": "unsigned char", "LABEL": "int", "LANES": 4}
     return Instance(stem, OTHERS[stem], macros)

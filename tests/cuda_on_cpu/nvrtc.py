@@ -53,6 +53,7 @@ class Resources:
     stack_bytes: int
 
 
+@cache
 def compile(code: str, architecture: int) -> dict[str, Resources]:
     """Compile to machine code for sm_<architecture>; return what each kernel needs.
 

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from cuda_on_cpu import nvrtc
-from cuda_on_cpu.instances import OTHERS, Instance, convolutions, others
+from cuda_on_cpu.instances import OTHERS, Instance, convolutions, of_a_shape, others
 from gpudl.backend.cupy import launching
 
 FILE = Path(__file__).parents[2] / "docs" / "kernel-table.md"
@@ -17,7 +17,11 @@ TYPES = {"float": "float32", "double": "float64", "__half": "float16", "__nv_bfl
 
 
 def rows() -> list[Instance]:
-    return [*(each for each in convolutions() if each.is_wide), *map(others, OTHERS)]
+    return [
+        *(each for each in convolutions() if each.is_wide and each.is_for(80)),
+        *(each for each in of_a_shape() if each.is_for(80)),
+        *map(others, OTHERS),
+    ]
 
 
 def text() -> str:
@@ -36,7 +40,8 @@ def text() -> str:
         "",
         f"Registers of a thread as NVRTC {nvrtc.version()} counts them for compute capability 8.0, 9.0 and 12.0. None",
         "spills. Convolutions are those that copy 16 bytes at a time, with the KiB of shared memory that a block asks",
-        "for; the others are of float32 and of fewer than 2^31 elements, and ask for 3 KiB or less.",
+        "for; the last ones, without a type, are of float32, and ask for 3 KiB or less. Arrays have fewer than 2^31",
+        "elements.",
         "`cd tests && python -m cuda_on_cpu.table` makes this page.",
         "",
         f"| kernel | threads | {' | '.join(f'sm_{a}' for a in ARCHITECTURES)} | shared |",
@@ -56,10 +61,16 @@ def _lines(instance: Instance, found: list[dict[str, nvrtc.Resources]]) -> Itera
 
 
 def _called(instance: Instance, name: str) -> str:
-    macros = instance.macros
-    if instance.stem != "conv2d":
-        return f"{instance.stem}: {name}"
-    return f"conv2d: {name}, {TYPES[macros['T']]}, {MATHS[macros['MATH']]}, {macros['BM']}x{macros['BN']}"
+    macros, words = instance.macros, [f"{instance.stem}: {name}"]
+    if instance.stem in OTHERS:
+        return words[0]
+    words.append(TYPES[macros["T"]])
+    if "MATH" in macros:
+        words += [MATHS[macros["MATH"]], f"{macros['BM']}x{macros['BN']}"]
+    if "DOWN" in macros:
+        words.append(f"kernel {macros['DOWN']}x{macros['ACROSS']} by {macros['STRIDE_DOWN']}")
+    words += [word for macro, word in (("POINTWISE", "1x1"), ("FLIPPED", "flipped")) if macros.get(macro)]
+    return ", ".join(words)
 
 
 if __name__ == "__main__":

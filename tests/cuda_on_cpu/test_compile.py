@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from cuda_on_cpu import nvrtc, table
-from cuda_on_cpu.instances import OTHERS, Instance, convolutions, others
-from gpudl.backend.cupy import launching, precision
+from cuda_on_cpu.instances import OTHERS, Instance, convolutions, of_a_shape, others
+from gpudl.backend.cupy import launching
 
 pytestmark = pytest.mark.skipif(not nvrtc.is_there(), reason="needs: pip install nvidia-cuda-nvrtc nvidia-cuda-runtime")
 
@@ -33,7 +33,7 @@ def check(instances: Iterable[Instance], architecture: int) -> None:
         assert instance.shared_bytes <= SHARED
 
     with ThreadPoolExecutor(2) as threads:
-        list(threads.map(compiled, instances))
+        list(threads.map(compiled, (each for each in instances if each.is_for(architecture))))
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -43,11 +43,18 @@ def test_convolutions(architecture: int) -> None:
 
 
 def test_convolutions_before_tensor_cores_of_tf32() -> None:
-    check((each for each in convolutions() if each.is_wide and each.macros["MATH"] == precision.FMA), 75)
+    check((each for each in [*convolutions(), *of_a_shape()] if each.is_wide or each.stem == "first_layer"), 75)
 
 
 def test_convolutions_of_large_arrays() -> None:
     check((each for each in convolutions("long long") if each.is_wide), 90)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_kernels_that_know_their_shape(architecture: int) -> None:
+    check(of_a_shape(), architecture)
+    if architecture == 90:
+        check(of_a_shape("long long"), architecture)
 
 
 @pytest.mark.parametrize("stem", OTHERS)
@@ -58,12 +65,13 @@ def test_the_rest(stem: str) -> None:
 
 
 def test_all_are_listed() -> None:
+    own: dict[str, tuple[str, ...]] = {"conv2d": ("gather", "kernel_gradient"), **OTHERS}
+    own |= {instance.stem: instance.names for instance in of_a_shape()}
     for source in (Path(launching.__file__).parent).glob("*.cu"):
         found = re.findall(
             r'extern "C" __global__ void (?:__launch_bounds__\([\w, ]+\)\s+)?(\w+)\(', source.read_text()
         )
-        listed = OTHERS.get(source.stem, ("gather", "kernel_gradient"))
-        assert set(found) == set(listed), source.name
+        assert set(found) == set(own[source.stem]), source.name
 
 
 def test_the_table_of_registers_is_up_to_date() -> None:

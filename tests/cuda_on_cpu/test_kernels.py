@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from bench.gpu.cases import STEPS
 from cuda_on_cpu import compiler, stand_in
 from gpudl import config
-from gpudl.backend.cupy import launching, precision
+from gpudl.backend.cupy import depthwise_tiles, first_layer, launching, precision
+from gpudl.backend.cupy.gather import forward_gather
 from gpudl.errors import DeviceError, ShapeError
 from gpudl.shapes import ConvGeometry, DepthwiseGeometry, PoolGeometry
 
@@ -144,9 +145,37 @@ def test_convolution_on_tensor_cores(cupy: Any, word: str, tolerance: float, cas
         config.set_float32_precision(before)
 
 
+FIRST_LAYERS = [
+    ((2, 31, 31, 3), (7, 7, 3, 33), 2, "same", 1, 1),
+    ((1, 16, 17, 1), (3, 3, 1, 5), 1, "same", 1, 1),
+    ((2, 8, 24, 4), (3, 2, 4, 8), (1, 2), ((1, 0), (2, 1)), 1, 1),
+    ((1, 12, 14, 2), (3, 3, 2, 70), 1, "same", (1, 2), 1),
+]
+POINTWISE = [
+    ((2, 7, 9, 8), (1, 1, 8, 12), 1, "same", 1, 1),
+    ((1, 5, 5, 12), (1, 1, 6, 8), 1, "valid", 1, 2),
+    ((3, 6, 7, 3), (1, 1, 3, 70), 1, "valid", 1, 1),
+]
+
+
+@pytest.mark.parametrize(("dtype", "word", "tolerance"), [
+    ("float64", "highest", 1e-14), ("float32", "highest", 1e-6), ("float32", "high", 1e-6), ("float32", "medium", 1e-3),
+])  # fmt: skip
+@pytest.mark.parametrize("case", FIRST_LAYERS + POINTWISE)
+def test_convolutions_with_a_path_of_their_own(
+    cupy: Any, dtype: str, word: str, tolerance: float, case: Any, set_precision: Any
+) -> None:
+    conv = ConvGeometry.of(*case)
+    assert first_layer.suits(conv, 4) == (case in FIRST_LAYERS) and forward_gather(conv).pointwise == (
+        case in POINTWISE
+    )
+    set_precision(word)
+    check_convolution(cupy, case, 1, dtype, tolerance)
+
+
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float16", 6e-4), ("bfloat16", 5e-3)])
 @pytest.mark.parametrize("tensor_cores", [True, False])
-@given(case=convolutions, seed=seeds)
+@given(case=convolutions | st.sampled_from(FIRST_LAYERS + POINTWISE), seed=seeds)
 @examples(15)
 def test_convolution_of_16_bits(
     cupy: Any, dtype: str, tolerance: float, tensor_cores: bool, case: Any, seed: int
@@ -187,7 +216,7 @@ def test_the_op_takes_16_bits(cupy: Any) -> None:
         ops.depthwise_conv2d(x, x[:, :2, :2].reshape(2, 2, 3, 1))
 
 
-@given(case=convolutions, seed=seeds, dtype=dtypes)
+@given(case=convolutions | st.sampled_from(FIRST_LAYERS + POINTWISE), seed=seeds, dtype=dtypes)
 @examples(15)
 def test_relu_in_the_epilogue(cupy: Any, case: Any, seed: int, dtype: str) -> None:
     conv = ConvGeometry.of(*case)
@@ -255,6 +284,25 @@ def test_pooling(cupy: Any, case: Any, seed: int, dtype: str, ties: bool, nan: b
     same(cupy, "pool2d", "max_backward", dy, winner.get(), pool)
 
 
+@given(
+    shape=st.tuples(st.integers(1, 3), st.integers(1, 60), st.sampled_from([1, 2, 3, 5, 16, 31, 40])),
+    seed=seeds,
+    dtype=dtypes,
+    ties=st.booleans(),
+    nan=st.booleans(),
+)
+@examples(25)
+def test_global_pooling(cupy: Any, shape: Any, seed: int, dtype: str, ties: bool, nan: bool) -> None:
+    normal = draws(seed, dtype)
+    x, dy = normal(*shape), normal(shape[0], shape[2])
+    same(cupy, "global_pool", "average", x)
+    x = np.round(x) if ties else x
+    same(cupy, "global_pool", "largest_backward", dy, x, x.max(axis=1))
+    if nan:
+        x.reshape(-1)[seed % x.size] = np.nan
+    same(cupy, "global_pool", "largest", x)
+
+
 def test_a_window_of_more_than_255_elements(cupy: Any) -> None:
     pool = PoolGeometry.of((1, 20, 20, 2), 17, 1, "same")
     normal = draws(0, "float32")
@@ -296,6 +344,35 @@ def test_depthwise(
     same(cupy, "depthwise", "kernel_gradient", x, dy, conv)
 
 
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize(("shape", "window", "strides", "padding", "dilation"), [
+    ((2, 8, 8, 3), 3, 1, "same", 1),
+    ((1, 13, 15, 40), 3, 1, "valid", 1),
+    ((2, 16, 15, 36), (5, 2), (2, 1), "same", 1),
+    ((1, 8, 9, 33), 3, 1, "same", (1, 2)),
+    ((3, 6, 22, 4), (1, 7), (1, 3), ((0, 2), (3, 1)), 1),
+])  # fmt: skip
+def test_depthwise_by_tiles(
+    cupy: Any, dtype: str, shape: Any, window: Any, strides: Any, padding: Any, dilation: Any
+) -> None:
+    taps = window if isinstance(window, tuple) else (window, window)
+    conv = DepthwiseGeometry.of(shape, (*taps, shape[3], 1), strides, padding, dilation)
+    assert depthwise_tiles.suits(conv, 4)
+    normal = draws(1, dtype)
+    x, kernel, dy = normal(*conv.x_shape), normal(*conv.kernel_shape), normal(*conv.y_shape)
+    same(cupy, "depthwise", "forward", x, kernel, None, conv)
+    same(cupy, "depthwise", "forward", x, kernel, normal(shape[3]), conv)
+    same(cupy, "depthwise", "input_gradient", dy, kernel, conv)
+    same(cupy, "depthwise", "kernel_gradient", x, dy, conv)
+
+
+def test_depthwise_gradients_of_several_shares(cupy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(depthwise_tiles, "BLOCKS", 4)
+    conv = DepthwiseGeometry.of((3, 16, 14, 34), (3, 3, 34, 1), 1, "same")
+    normal = draws(0, "float64")
+    same(cupy, "depthwise", "kernel_gradient", normal(*conv.x_shape), normal(*conv.y_shape), conv)
+
+
 @given(rows=st.integers(1, 700), columns=st.sampled_from([1, 3, 31, 32, 33, 70]), seed=seeds, dtype=dtypes)
 @examples(25)
 def test_rows(cupy: Any, rows: int, columns: int, seed: int, dtype: str) -> None:
@@ -310,9 +387,12 @@ def test_rows(cupy: Any, rows: int, columns: int, seed: int, dtype: str) -> None
     same(cupy, "batch_norm", "normalize", x, mean, scale, gamma, None, tolerance=close)
     for training in (True, False):
         same(cupy, "batch_norm", "backward", dy, x, mean, scale, gamma, training, tolerance=close)
-    added = cupy.asarray(x)
-    twin("dense", "cupy").add_to_rows(added, cupy.asarray(beta))
-    near(added, x + beta, TOLERANCE[dtype])
+    for bias, relu in itertools.product((None, beta), (False, True)):
+        done = cupy.asarray(dy)
+        twin("dense", "cupy").finish(done, put(cupy, bias), relu)
+        total = dy if bias is None else dy + bias
+        near(done, np.maximum(total, 0) if relu else total, TOLERANCE[dtype])
+    same(cupy, "relu", "backward_and_sum", dy, np.maximum(x - 3, 0), tolerance=close)
     same(cupy, "dense", "product", x.T.copy(), dy, tolerance=1e-4 if dtype == "float32" else 1e-12)
 
 
@@ -422,8 +502,12 @@ def test_a_type_that_kernels_do_not_take(cupy: Any) -> None:
 def test_integers_that_are_compared_and_chosen(cupy: Any, kind: str) -> None:
     pool = PoolGeometry.of((2, 5, 6, 3), 2, 2, "same")
     x = np.random.default_rng(0).integers(0 if kind == "uint8" else -100, 100, pool.x_shape).astype(kind)
-    for stem, name, arguments in (("relu", "forward", (x,)), ("pool2d", "max_forward", (x, pool))):
-        found, expected = (getattr(twin(stem, library), name)(move(x), *arguments[1:])
+    for stem, name, arguments in (
+        ("relu", "forward", (x,)),
+        ("global_pool", "largest", (x.reshape(2, -1, 3),)),
+        ("pool2d", "max_forward", (x, pool)),
+    ):
+        found, expected = (getattr(twin(stem, library), name)(move(arguments[0]), *arguments[1:])
                            for library, move in (("cupy", cupy.asarray), ("numpy", np.asarray)))  # fmt: skip
         for mine, other in zip(found, expected, strict=True) if name == "max_forward" else [(found, expected)]:
             assert mine.dtype == other.dtype

@@ -13,7 +13,7 @@ import pytest
 
 from cuda_on_cpu import compiler, stand_in
 from gpudl.backend.cupy import launching
-from gpudl.backend.cupy.conv2d import MEDIUM
+from gpudl.backend.cupy.tiles import MEDIUM, tiles_for
 from gpudl.shapes import ConvGeometry
 
 pytestmark = pytest.mark.skipif(compiler.why_not() is not None, reason=str(compiler.why_not()))
@@ -185,7 +185,7 @@ def test_faults_in_the_convolution(cupy: Any, fault: str | None, monkeypatch: py
     monkeypatch.setattr(launching, "source", planted)
     launching.compiled.cache_clear()
     conv = ConvGeometry.of((2, 8, 7, 12), (3, 3, 12, 40), 1, "same")
-    assert conv2d.tiles_for(40, 4) is MEDIUM
+    assert tiles_for(40, 4) is MEDIUM
     rng = np.random.default_rng(0)
     x, kernel = (rng.standard_normal(shape).astype(np.float32) for shape in (conv.x_shape, conv.kernel_shape))
     try:

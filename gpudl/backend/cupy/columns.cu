@@ -31,6 +31,23 @@ extern "C" __global__ void sum_columns(const T* __restrict__ x, Sum* __restrict_
     if (threadIdx.x < WARP && column < columns) parts[INDEX(blockIdx.y) * columns + column] = total;
 }
 
+// dx = dy where y = max(x, 0) > 0, else 0; parts (blocks, C): the sums of dx over `share` rows each.
+extern "C" __global__ void relu_gradients(const T* __restrict__ dy, const T* __restrict__ y, T* __restrict__ dx,
+                                          Sum* __restrict__ parts, const int share, const int rows, const int columns) {
+    const int column = blockIdx.x * COLUMNS_OF_BLOCK + threadIdx.x % WARP;
+    const int begin = blockIdx.y * share, end = min(begin + share, rows);
+    Sum total = 0;
+    if (column < columns)
+        for (int row = begin + threadIdx.x / WARP; row < end; row += WARPS_OF_BLOCK) {
+            const INDEX i = INDEX(row) * columns + column;
+            const T passed = y[i] > 0 ? dy[i] : dy[i] * T(0);  // NaN stays
+            dx[i] = passed;
+            total += passed;
+        }
+    total = over_warps(total);
+    if (threadIdx.x < WARP && column < columns) parts[INDEX(blockIdx.y) * columns + column] = total;
+}
+
 // parts (blocks, 2, C): the sums of dy and of dy (x - mean).
 extern "C" __global__ void sum_gradients(const T* __restrict__ dy, const T* __restrict__ x, const Sum* __restrict__ mean,
                                          Sum* __restrict__ parts, const int share, const int rows, const int columns) {
@@ -102,9 +119,13 @@ extern "C" __global__ void join_moments(const Sum* __restrict__ parts, Sum* __re
     variance[column] = all.squares / all.count;
 }
 
-extern "C" __global__ void add_to_rows(T* __restrict__ x, const T* __restrict__ bias, const int columns, const INDEX size) {
+// x + bias, a number for each column, or none; with `relu` what is below 0 becomes 0.
+extern "C" __global__ void finish_rows(T* __restrict__ x, const T* __restrict__ bias, const int relu, const int columns,
+                                       const INDEX size) {
     const INDEX i = thread_number();
-    if (i < size) x[i] += bias[i % columns];
+    if (i >= size) return;
+    const T value = x[i] + (bias ? bias[i % columns] : T(0));
+    x[i] = relu && value < 0 ? T(0) : value;
 }
 
 // y = (x - mean) factor + beta; a factor and a beta for each column, beta possibly none.

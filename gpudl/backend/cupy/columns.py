@@ -43,6 +43,14 @@ def sums(x: Array) -> Array:
     return sum_of_parts(_reduced("sum_columns", (x,), 1, 1))[0]
 
 
+def relu_gradients(dy: Array, y: Array) -> tuple[Array, Array]:
+    """dy and y (M, C) -> dx = dy where y > 0, else 0, and its sums over the rows (C,)."""
+    dx = array_module(y).empty_like(y)
+    if y.size == 0:
+        return dx, array_module(y).zeros(y.shape[1], y.dtype)
+    return dx, sum_of_parts(_reduced("relu_gradients", (dy, y, dx), 1, 1))[0]
+
+
 def sums_of_gradients(dy: Array, x: Array, mean: Array) -> Array:
     """dy and x (M, C), mean (C,) -> the sums over the rows of dy and of dy (x - mean), (2, C)."""
     return sum_of_parts(_reduced("sum_gradients", (dy, x), 2, 1, (mean,)))

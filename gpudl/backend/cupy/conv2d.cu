@@ -10,39 +10,12 @@
 // long and the product small, so it is cut into `splits` parts that blocks of their own add up; `add_parts` adds those
 // in a fixed order. No atomics: equal inputs give equal bits.
 //
+// POINTWISE is a kernel of one tap that reads every position, 1 x 1 with stride 1. Its matrices do lie in memory, and no
+// position has to be divided into row and column.
+//
 // Bytes and operations of the forward convolution: 2 N P Q K R S C / groups operations on N H W C + R S C K / groups +
 // N P Q K numbers. How the tiles lie in shared memory, tiles.cuh says.
-#include "tiles.cuh"
-
-// Neighbouring columns that one lane holds and may write at once, where rows of the result begin at multiples of them.
-constexpr int STORE = COLUMN_PACK < KERNEL_WIDTH ? COLUMN_PACK : KERNEL_WIDTH;
-
-template <class V>
-__device__ __forceinline__ void store(V* to, const V (&values)[STORE]) {
-    constexpr int AT_ONCE = STORE * sizeof(V) > 16 ? 16 / sizeof(V) : STORE;
-#pragma unroll
-    for (int j = 0; j < STORE; j += AT_ONCE) {
-        Pack<V, AT_ONCE> pack;
-#pragma unroll
-        for (int k = 0; k < AT_ONCE; ++k) pack.at[k] = values[j + k];
-        *reinterpret_cast<Pack<V, AT_ONCE>*>(to + j) = pack;
-    }
-}
-
-// An image that is read, the positions something is made for, and which taps lead from one to the other: position p of
-// the rows reads row p * stride + tap * step + base.
-struct Axis {
-    int size, out, taps, stride, step, base;
-    int tap_stride, tap_base;    // tap i is row tap_base + i * tap_stride of the kernel
-    int to_size, to_stride, to_base;  // position p is written to row p * to_stride + to_base of an image of that size
-};
-
-struct Gather {
-    Axis rows, columns;
-    int batch, channels, filters, groups;  // channels of the image that is read, filters of what is written
-    int kernel_columns;
-    Divisor by_columns, by_rows, by_depth, by_taps;  // positions in a row, rows, channels of a group, taps in a row
-};
+#include "gather.cuh"
 
 #ifdef GATHER
 
@@ -84,33 +57,23 @@ struct Positions {
     }
 };
 
-// The kernel's numbers: rows of the matrix are (r, s, c), columns the filters of a group.
-struct Taps {
-    static constexpr int CHUNKS = BN / KERNEL_WIDTH, EACH = BK * CHUNKS / THREADS;
-    static_assert(EACH * THREADS == BK * CHUNKS && THREADS % CHUNKS == 0);
-    const T* kernel;
-    const Gather& g;
-    int depth, n, filter;
-    bool real;
+// Rows are pixels, which lie in memory one after the other, the depth is their channels.
+struct Pixels {
+    static constexpr int CHUNKS = BK / WIDTH, EACH = BM * CHUNKS / THREADS;
+    const T* x;
+    int depth, k, stride, first, pixels;
 
-    __device__ __forceinline__ Taps(const T* kernel, const Gather& g, int group, int first, int depth)
-        : kernel(kernel), g(g), depth(depth), n(threadIdx.x % CHUNKS * KERNEL_WIDTH) {
-        const int each = g.filters / g.groups;
-        filter = group * each + first + n;
-        real = first + n < each;
-    }
+    __device__ __forceinline__ Pixels(const T* x, const Gather& g, int group, int first, int depth)
+        : x(x + group * depth), depth(depth), k(threadIdx.x % CHUNKS * WIDTH), stride(g.channels), first(first),
+          pixels(g.batch * g.rows.size * g.columns.size) {}
 
     __device__ __forceinline__ void load(T* tile, int step) const {
+        const int at = step * BK + k;
 #pragma unroll
         for (int i = 0; i < EACH; ++i) {
-            const int k = (threadIdx.x + i * THREADS) / CHUNKS, at = step * BK + k;
-            const Quotient tap = divide(at, g.by_depth), place = divide(tap.quotient, g.by_taps);
-            const int r = place.quotient * g.rows.tap_stride + g.rows.tap_base;
-            const int s = place.remainder * g.columns.tap_stride + g.columns.tap_base;
-            const INDEX line = INDEX(r * g.kernel_columns + s) * g.by_depth.number + tap.remainder;
-            const bool inside = real && at < depth;
-            copy_async<KERNEL_WIDTH * int(sizeof(T))>(tile + b_place(k, n), kernel + (inside ? line * g.filters + filter : 0),
-                                                      inside);
+            const int m = (threadIdx.x + i * THREADS) / CHUNKS;
+            const bool inside = at < depth && first + m < pixels;
+            copy_async<WIDTH * int(sizeof(T))>(tile + a_place(m, k), x + (inside ? INDEX(first + m) * stride + at : 0), inside);
         }
     }
 };
@@ -122,7 +85,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
     const int group = blockIdx.y / tiles, first_filter = blockIdx.y % tiles * BN;
     const int depth = g.rows.taps * g.columns.taps * g.by_depth.number;
     const int first = blockIdx.x * BM;
-    Positions positions(x, g, group, first, depth);
+    Either<Pixels, Positions, POINTWISE>::type positions(x, g, group, first, depth);
     Taps taps(kernel, g, group, first_filter, depth);
     Sums sums;
     add_up(positions, taps, (depth + BK - 1) / BK, sums);
@@ -133,19 +96,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
         const int h = place.remainder * g.rows.to_stride + g.rows.to_base;
         const int w = line.remainder * g.columns.to_stride + g.columns.to_base;
         T* to = y + ((INDEX(place.quotient) * g.rows.to_size + h) * g.columns.to_size + w) * g.filters + group * each;
-#pragma unroll
-        for (int j = 0; j < COLUMNS; j += STORE) {
-            const int filter = first_filter + column_in_tile(j);
-            if (filter >= each) continue;
-            T values[STORE];
-#pragma unroll
-            for (int k = 0; k < STORE; ++k) {
-                Sum value = sums[i][j + k] + (bias ? Sum(bias[group * each + filter + k]) : Sum(0));
-                if (RELU && value < 0) value = 0;  // NaN stays
-                values[k] = T(value);
-            }
-            store(to + filter, values);
-        }
+        write_row(to, sums[i], bias ? bias + group * each : nullptr, first_filter, each);
     }
 }
 
@@ -175,12 +126,15 @@ struct TapsOfImages {
 #pragma unroll
         for (int i = 0; i < EACH; ++i) {
             const int k = (threadIdx.x + i * THREADS) / CHUNKS, at = begin + step * BK + k;
-            const Quotient line = divide(at, g.by_columns), place = divide(line.quotient, g.by_rows);
-            const int h = place.remainder * g.rows.stride + down, w = line.remainder * g.columns.stride + right;
-            const bool inside =
-                real && at < end && unsigned(h) < unsigned(g.rows.size) && unsigned(w) < unsigned(g.columns.size);
-            const INDEX from = ((INDEX(place.quotient) * g.rows.size + h) * g.columns.size + w) * g.channels + channel;
-            copy_async<WIDTH * int(sizeof(T))>(tile + a_place(m, k), x + (inside ? from : 0), inside);
+            INDEX pixel = at;
+            bool inside = real && at < end;
+            if constexpr (!POINTWISE) {
+                const Quotient line = divide(at, g.by_columns), place = divide(line.quotient, g.by_rows);
+                const int h = place.remainder * g.rows.stride + down, w = line.remainder * g.columns.stride + right;
+                inside = inside && unsigned(h) < unsigned(g.rows.size) && unsigned(w) < unsigned(g.columns.size);
+                pixel = (INDEX(place.quotient) * g.rows.size + h) * g.columns.size + w;
+            }
+            copy_async<WIDTH * int(sizeof(T))>(tile + a_place(m, k), x + (inside ? pixel * g.channels + channel : 0), inside);
         }
     }
 };

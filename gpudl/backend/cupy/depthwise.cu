@@ -1,6 +1,6 @@
-// Depthwise convolution: every channel has kernels of its own, so there is no product of matrices to be had, and the
-// work is bandwidth alone. One thread for each number that is made, neighbouring threads on neighbouring channels; what
-// neighbouring windows share comes from the cache.
+// Depthwise convolution of any shape: every channel has kernels of its own, so there is no product of matrices to be had,
+// and the work is bandwidth alone. One thread for each number that is made, neighbouring threads on neighbouring
+// channels; what neighbouring windows share comes from the cache. The usual shapes go to depthwise_tiles.cu.
 //
 // The kernel's gradient is a sum over all positions for each tap and channel: 32 lanes take 32 channels, the 8 warps of
 // a block every eighth position of its share, and the shares are added up in a fixed order by parts.cu.

@@ -1,4 +1,4 @@
-"""Depthwise convolution on the GPU: launches of depthwise.cu, which says how the work is done."""
+"""Depthwise convolution on the GPU: by tiles where they suit, else by launches of depthwise.cu."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from gpudl.backend import Array, array_module
+from gpudl.backend.cupy import depthwise_tiles
 from gpudl.backend.cupy.launching import contiguous, index_type, launch, launch_each, type_of
 from gpudl.backend.cupy.parts import sum_of_parts
 from gpudl.backend.cupy.windows import windows
@@ -30,35 +31,42 @@ def _for_inputs(conv: DepthwiseGeometry) -> np.ndarray:
 
 def forward(x: Array, kernel: Array, bias: Array | None, conv: DepthwiseGeometry) -> Array:
     """x (N, H, W, C), kernel (R, S, C, multiplier), bias (C * multiplier,) or None -> y (N, P, Q, C * multiplier)."""
-    xp = array_module(x)
-    y = xp.empty(conv.y_shape, x.dtype)
+    x, kernel = contiguous(x), contiguous(kernel)
     bias = None if bias is None else contiguous(bias.astype(x.dtype, copy=False))
-    arguments = (contiguous(x), contiguous(kernel), bias, y, _for_outputs(conv))
+    if depthwise_tiles.suits(conv, x.dtype.itemsize):
+        return depthwise_tiles.slide(x, kernel, bias, conv)
+    y = array_module(x).empty(conv.y_shape, x.dtype)
+    arguments = (x, kernel, bias, y, _for_outputs(conv))
     launch_each("depthwise", "forward", y.size, arguments, x.size)
     return y
 
 
 def input_gradient(dy: Array, kernel: Array, conv: DepthwiseGeometry) -> Array:
     """dy (N, P, Q, C * multiplier), kernel (R, S, C, multiplier) -> dx (N, H, W, C)."""
-    xp = array_module(dy)
-    dx = xp.empty(conv.x_shape, dy.dtype)
-    arguments = (contiguous(dy), contiguous(kernel), dx, _for_inputs(conv))
+    dy, kernel = contiguous(dy), contiguous(kernel)
+    back = depthwise_tiles.turned(conv)
+    if back is not None and depthwise_tiles.suits(back, dy.dtype.itemsize):
+        return depthwise_tiles.slide(dy, kernel, None, back, flipped=True)
+    dx = array_module(dy).empty(conv.x_shape, dy.dtype)
+    arguments = (dy, kernel, dx, _for_inputs(conv))
     launch_each("depthwise", "input_gradient", dx.size, arguments, dy.size)
     return dx
 
 
 def kernel_gradient(x: Array, dy: Array, conv: DepthwiseGeometry) -> Array:
     """x (N, H, W, C), dy (N, P, Q, C * multiplier) -> dkernel (R, S, C, multiplier), summed in a fixed order."""
-    xp = array_module(x)
+    x, dy = contiguous(x), contiguous(dy)
+    if depthwise_tiles.suits(conv, x.dtype.itemsize):
+        return depthwise_tiles.kernel_gradient(x, dy, conv)
     filters, taps = conv.y_shape[3], conv.rows.window * conv.columns.window
     positions = conv.batch * conv.rows.out * conv.columns.out
     blocks = -(-filters // 32) * taps
     shares = max(1, min(BLOCKS // blocks, positions // (8 * WARPS)))
     share = max(1, -(-positions // shares))
     shares = max(1, -(-positions // share))
-    parts = xp.empty((shares, *conv.kernel_shape), x.dtype)
+    parts = array_module(x).empty((shares, *conv.kernel_shape), x.dtype)
     macros: dict[str, Any] = {"T": type_of(x), "INDEX": index_type(x, dy)}
     grid = (-(-filters // 32), taps, shares)
-    arguments = (contiguous(x), contiguous(dy), parts, _for_outputs(conv), share)
+    arguments = (x, dy, parts, _for_outputs(conv), share)
     launch("depthwise", "kernel_gradient", macros, grid, 32 * WARPS, arguments, 32 * WARPS * x.dtype.itemsize)
     return sum_of_parts(parts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gpudl.backend import Array, array_module
+from gpudl.backend.cupy.columns import relu_gradients
 from gpudl.backend.cupy.launching import NUMBERS, contiguous, launch_each
 
 
@@ -22,3 +23,8 @@ def backward(dy: Array, y: Array) -> Array:
     dx = xp.empty_like(dy)
     launch_each("relu", "backward", y.size, (dy, y, dx))
     return dx
+
+
+def backward_and_sum(dy: Array, y: Array) -> tuple[Array, Array]:
+    """dy and y (M, K) -> dy where y > 0, else 0, and its sums over the rows (K,), in one pass."""
+    return relu_gradients(contiguous(dy), contiguous(y))

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from gpudl.backend.numpy.dense import add_to_rows, product
+from gpudl.backend.numpy.dense import finish, product
 from gpudl.backend.numpy.workers import Piece, blocks, run
 from gpudl.shapes import ConvGeometry, WindowAxis
 
@@ -110,10 +110,7 @@ def forward(
     """x (N, H, W, C), kernel (R, S, C / groups, K), bias (K,) or None -> y (N, P, Q, K); with `relu` max(y, 0)."""
     if _is_pointwise(conv):
         y = product(x.reshape(-1, conv.channels), kernel[0, 0])
-        if bias is not None:
-            add_to_rows(y, bias)
-        if relu:
-            np.maximum(y, 0, out=y)
+        finish(y, bias, relu)
         return y.reshape(conv.y_shape)
     y = np.empty(conv.y_shape, x.dtype)
     matrices = _grouped(kernel, conv.groups)
@@ -129,10 +126,7 @@ def forward(
             else:
                 by_group = block.reshape(-1, conv.groups, conv.filters // conv.groups).transpose(1, 0, 2)
                 by_group[...] = np.matmul(matrix, matrices)
-            if bias is not None:
-                add_to_rows(block, bias)
-            if relu:
-                np.maximum(block, 0, out=block)
+            finish(block, bias, relu)
 
     run(work, blocks(conv.batch, images), _size(conv))
     return y

@@ -44,10 +44,16 @@ def column_sums(x: np.ndarray) -> np.ndarray:
         return np.ones(x.shape[0], x.dtype) @ x
 
 
-def add_to_rows(x: np.ndarray, bias: np.ndarray) -> None:
-    """x (M, K) += bias (K,), in place. Short rows are taken several at a time: NumPy starts its loop anew for each."""
-    together = 1
-    while x.shape[0] % (2 * together) == 0 and 2 * together * bias.size <= 1024:
-        together *= 2
-    wide = x.reshape(-1, together * bias.size)
-    wide += np.tile(bias, together)
+def finish(x: np.ndarray, bias: np.ndarray | None, relu: bool) -> None:
+    """x (M, K) += bias (K,), unless it is None; with `relu` then max(x, 0); in place.
+
+    Short rows are taken several at a time: NumPy starts its loop anew for each.
+    """
+    if bias is not None:
+        together = 1
+        while x.shape[0] % (2 * together) == 0 and 2 * together * bias.size <= 1024:
+            together *= 2
+        wide = x.reshape(-1, together * bias.size)
+        wide += np.tile(bias, together)
+    if relu:
+        np.maximum(x, 0, out=x)

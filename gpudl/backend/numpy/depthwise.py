@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from gpudl.backend.numpy.dense import add_to_rows
+from gpudl.backend.numpy.dense import finish
 from gpudl.backend.numpy.workers import Piece, blocks, run
 from gpudl.shapes import DepthwiseGeometry, WindowAxis
 
@@ -86,8 +86,7 @@ def forward(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None, conv: De
             for tap, weight in zip(taps[1:], weights[1:], strict=True):
                 np.multiply(source[tap], weight, out=part)
                 block += part
-            if bias is not None:
-                add_to_rows(block.reshape(-1, conv.y_shape[3]), bias)
+            finish(block.reshape(-1, conv.y_shape[3]), bias, False)
 
     run(work, pieces, _size(conv))
     return y

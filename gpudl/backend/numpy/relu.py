@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from gpudl.backend.numpy.dense import column_sums
 from gpudl.backend.numpy.workers import Piece, blocks, run
 
 BLOCK = 1 << 18
@@ -39,3 +40,21 @@ def backward(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
 
     run(work, blocks(y.size, BLOCK), y.size)
     return dx
+
+
+def backward_and_sum(dy: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """dy and y (M, K) -> dy where y > 0, else 0, and its sums over the rows (K,), while they are in the cache."""
+    if y.size < BLOCK or not (y.flags.c_contiguous and dy.flags.c_contiguous):
+        dx = dy * (y > 0)
+        return dx, column_sums(dx)
+    dx = np.empty_like(dy)
+    rows = max(1, BLOCK // y.shape[1])
+    parts = np.empty((-(-len(y) // rows), y.shape[1]), dy.dtype)
+
+    def work(pieces: Iterator[Piece]) -> None:
+        for start, stop in pieces:
+            np.multiply(dy[start:stop], y[start:stop] > 0, out=dx[start:stop])
+            parts[start // rows] = column_sums(dx[start:stop])
+
+    run(work, blocks(len(y), rows), y.size)
+    return dx, parts.sum(axis=0)

@@ -1,0 +1,86 @@
+// What all kernels share that make an image's numbers from another's: the numbers that describe them, the loader of the
+// convolution's kernel, and how results are written.
+#pragma once
+#include "tiles.cuh"
+
+// Neighbouring columns that one lane holds and may write at once, where rows of the result begin at multiples of them.
+constexpr int STORE = COLUMN_PACK < KERNEL_WIDTH ? COLUMN_PACK : KERNEL_WIDTH;
+
+template <class V>
+__device__ __forceinline__ void store(V* to, const V (&values)[STORE]) {
+    constexpr int AT_ONCE = STORE * sizeof(V) > 16 ? 16 / sizeof(V) : STORE;
+#pragma unroll
+    for (int j = 0; j < STORE; j += AT_ONCE) {
+        Pack<V, AT_ONCE> pack;
+#pragma unroll
+        for (int k = 0; k < AT_ONCE; ++k) pack.at[k] = values[j + k];
+        *reinterpret_cast<Pack<V, AT_ONCE>*>(to + j) = pack;
+    }
+}
+
+// An image that is read, the positions something is made for, and which taps lead from one to the other: position p of
+// the rows reads row p * stride + tap * step + base.
+struct Axis {
+    int size, out, taps, stride, step, base;
+    int tap_stride, tap_base;    // tap i is row tap_base + i * tap_stride of the kernel
+    int to_size, to_stride, to_base;  // position p is written to row p * to_stride + to_base of an image of that size
+};
+
+struct Gather {
+    Axis rows, columns;
+    int batch, channels, filters, groups;  // channels of the image that is read, filters of what is written
+    int kernel_columns;
+    Divisor by_columns, by_rows, by_depth, by_taps;  // positions in a row, rows, channels of a group, taps in a row
+};
+
+#ifdef GATHER
+
+// The kernel's numbers: rows of the matrix are (r, s, c), columns the filters of a group.
+struct Taps {
+    static constexpr int CHUNKS = BN / KERNEL_WIDTH, EACH = BK * CHUNKS / THREADS;
+    static_assert(EACH * THREADS == BK * CHUNKS && THREADS % CHUNKS == 0);
+    const T* kernel;
+    const Gather& g;
+    int depth, n, filter;
+    bool real;
+
+    __device__ __forceinline__ Taps(const T* kernel, const Gather& g, int group, int first, int depth)
+        : kernel(kernel), g(g), depth(depth), n(threadIdx.x % CHUNKS * KERNEL_WIDTH) {
+        const int each = g.filters / g.groups;
+        filter = group * each + first + n;
+        real = first + n < each;
+    }
+
+    __device__ __forceinline__ void load(T* tile, int step) const {
+#pragma unroll
+        for (int i = 0; i < EACH; ++i) {
+            const int k = (threadIdx.x + i * THREADS) / CHUNKS, at = step * BK + k;
+            const Quotient tap = divide(at, g.by_depth), place = divide(tap.quotient, g.by_taps);
+            const int r = place.quotient * g.rows.tap_stride + g.rows.tap_base;
+            const int s = place.remainder * g.columns.tap_stride + g.columns.tap_base;
+            const INDEX line = INDEX(r * g.kernel_columns + s) * g.by_depth.number + tap.remainder;
+            const bool inside = real && at < depth;
+            copy_async<KERNEL_WIDTH * int(sizeof(T))>(tile + b_place(k, n), kernel + (inside ? line * g.filters + filter : 0),
+                                                      inside);
+        }
+    }
+};
+
+// Write a row of a block's tile, with bias and ReLU: one position's filters, of those of a group from `first` on.
+__device__ __forceinline__ void write_row(T* to, const Sum (&sums)[COLUMNS], const T* bias, int first, int each) {
+#pragma unroll
+    for (int j = 0; j < COLUMNS; j += STORE) {
+        const int filter = first + column_in_tile(j);
+        if (filter >= each) continue;
+        T values[STORE];
+#pragma unroll
+        for (int k = 0; k < STORE; ++k) {
+            Sum value = sums[j + k] + (bias ? Sum(bias[filter + k]) : Sum(0));
+            if (RELU && value < 0) value = 0;  // NaN stays
+            values[k] = T(value);
+        }
+        store(to + filter, values);
+    }
+}
+
+#endif
