@@ -1,4 +1,4 @@
-"""2-D convolution on NumPy: patches and matrix products, a few images at a time.
+"""2-D convolution on NumPy: patches and matrix products, a few images at a time; 3x3 with stride 1 by winograd.py.
 
 Memory plan. Copying every patch of a batch (im2col) would write R*S times the input to main memory. Here a block of
 images is padded, its patches are copied and multiplied while all of it still lies in the L2 cache, then the next
@@ -14,6 +14,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
+from gpudl.backend.numpy import winograd
 from gpudl.backend.numpy.dense import finish, product
 from gpudl.backend.numpy.workers import Piece, blocks, run
 from gpudl.shapes import ConvGeometry, WindowAxis
@@ -112,6 +113,8 @@ def forward(
         y = product(x.reshape(-1, conv.channels), kernel[0, 0])
         finish(y, bias, relu)
         return y.reshape(conv.y_shape)
+    if winograd.suits(conv, x.dtype):
+        return winograd.forward(x, kernel, bias, conv, relu)
     y = np.empty(conv.y_shape, x.dtype)
     matrices = _grouped(kernel, conv.groups)
     images = _images_per_block(conv)
@@ -182,6 +185,8 @@ def kernel_gradient(x: np.ndarray, dy: np.ndarray, conv: ConvGeometry) -> np.nda
     groups, filters = conv.groups, conv.filters // conv.groups
     if _is_pointwise(conv):
         return product(x.reshape(-1, conv.channels).T, dy.reshape(-1, conv.filters)).reshape(conv.kernel_shape)
+    if winograd.suits(conv, x.dtype):
+        return winograd.kernel_gradient(x, dy, conv)
     images = _images_per_block(conv)
     # The batch is cut into runs of blocks, the same whatever the number of threads; a run adds up its own sum.
     spans = blocks(conv.batch, max(images, -(-conv.batch // SHARES)))

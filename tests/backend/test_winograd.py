@@ -1,0 +1,109 @@
+"""Winograd's convolution against the definition in float64: values, errors, and where it is chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gpudl import config
+from gpudl.backend.numpy import conv2d, winograd, workers
+from gpudl.shapes import ConvGeometry
+
+MOST = 1e-5
+"""Largest error, relative to the largest number of the result."""
+
+
+@pytest.fixture(autouse=True)
+def precision() -> Iterator[None]:
+    before = config.float32_precision()
+    yield
+    config.set_float32_precision(before)
+
+
+def numbers(conv: ConvGeometry, seed: int) -> tuple[np.ndarray, ...]:
+    rng = np.random.default_rng(seed)
+    shapes = conv.x_shape, conv.kernel_shape, (conv.filters,), conv.y_shape
+    return tuple(rng.standard_normal(shape).astype("float32") for shape in shapes)
+
+
+def near(found: np.ndarray, expected: np.ndarray) -> None:
+    assert found.dtype == np.float32 and found.shape == expected.shape
+    np.testing.assert_allclose(found, expected, rtol=0, atol=MOST * np.abs(expected).max())
+
+
+@settings(max_examples=60)
+@given(
+    batch=st.integers(1, 5),
+    size=st.tuples(st.integers(3, 20), st.integers(3, 20)),
+    channels=st.sampled_from([1, 3, 16, 40]),
+    filters=st.sampled_from([1, 2, 16, 33]),
+    padding=st.sampled_from(["valid", "same", ((1, 0), (2, 1)), 2, ((0, 5), (3, 0))]),
+    block=st.sampled_from([1, 1 << 12, winograd.BLOCK]),
+    relu=st.booleans(),
+    seed=st.integers(0, 2**16),
+)
+def test_it_is_the_convolution(
+    batch: int, size: tuple[int, int], channels: int, filters: int, padding: object, block: int, relu: bool, seed: int
+) -> None:
+    conv = ConvGeometry.of((batch, *size, channels), (3, 3, channels, filters), 1, padding)  # type: ignore[arg-type]
+    x, kernel, bias, dy = numbers(conv, seed)
+    exact = [a.astype("float64") for a in (x, kernel, bias, dy)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(winograd, "BLOCK", block)
+        found = winograd.forward(x, kernel, bias if seed % 2 else None, conv)
+        plain = conv2d.forward(exact[0], exact[1], exact[2] if seed % 2 else None, conv)
+        near(found, plain)
+        if relu:
+            cut = winograd.forward(x, kernel, bias if seed % 2 else None, conv, relu=True)
+            assert cut.tobytes() == np.maximum(found, 0).tobytes()
+        near(winograd.kernel_gradient(x, dy, conv), conv2d.kernel_gradient(exact[0], exact[3], conv))
+
+
+@pytest.mark.parametrize("channels", [16, 64, 256])
+def test_errors_of_numbers_of_unit_size(channels: int) -> None:
+    """As large as a layer's are: inputs and outputs of unit variance."""
+    conv = ConvGeometry.of((2, 28, 28, channels), (3, 3, channels, 64), 1, "same")
+    x, kernel, _, dy = numbers(conv, channels)
+    kernel /= np.float32(3 * channels**0.5)
+    exact = [a.astype("float64") for a in (x, kernel, dy)]
+    assert winograd.suits(conv, x.dtype)
+    near(conv2d.forward(x, kernel, None, conv), conv2d.forward(exact[0], exact[1], None, conv))
+    near(conv2d.input_gradient(dy, kernel, conv), conv2d.input_gradient(exact[2], exact[1], conv))
+    near(conv2d.kernel_gradient(x, dy, conv), conv2d.kernel_gradient(exact[0], exact[2], conv))
+
+
+def test_where_it_is_chosen() -> None:
+    def suits(
+        size: int = 16, batch: int = 8, kernel: int = 3, channels: int = 32, dtype: str = "float32", **more
+    ) -> bool:
+        shape = (kernel, kernel, channels // more.get("groups", 1), 32)
+        conv = ConvGeometry.of((batch, size, size, channels), shape, padding="same", **more)
+        return winograd.suits(conv, np.dtype(dtype))
+
+    assert suits()
+    assert not suits(kernel=5) and not suits(strides=2) and not suits(dilation_rate=2) and not suits(groups=2)
+    assert not suits(channels=8) and not suits(dtype="float64")
+    assert not suits(size=5), "tiles of 4x4 would be mostly empty"
+    assert not suits(batch=1, size=8), "so few tiles do not pay for the kernel's transform"
+    config.set_float32_precision("highest")
+    assert not suits()
+
+
+def test_bits_do_not_depend_on_the_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    conv = ConvGeometry.of((24, 14, 14, 32), (3, 3, 32, 48), 1, "same")
+    x, kernel, bias, dy = numbers(conv, 0)
+    monkeypatch.setattr(winograd, "BLOCK", 1 << 16)
+    made = set()
+    try:
+        for count in ("1", "2", "5"):
+            monkeypatch.setenv("GPUDL_NUM_THREADS", count)
+            workers.reset()
+            y, slope = winograd.forward(x, kernel, bias, conv), winograd.kernel_gradient(x, dy, conv)
+            made.add(y.tobytes() + slope.tobytes())
+    finally:
+        workers.reset()
+    assert len(made) == 1
