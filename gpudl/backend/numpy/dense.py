@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from gpudl.backend.numpy.rows import rows_together
 from gpudl.backend.numpy.workers import Piece, blocks, run, single_threaded_blas
 
 PART = 1 << 24
@@ -45,14 +46,9 @@ def column_sums(x: np.ndarray) -> np.ndarray:
 
 
 def finish(x: np.ndarray, bias: np.ndarray | None, relu: bool) -> None:
-    """x (M, K) += bias (K,), unless it is None; with `relu` then max(x, 0); in place.
-
-    Short rows are taken several at a time: NumPy starts its loop anew for each.
-    """
+    """x (M, K) += bias (K,), unless it is None; with `relu` then max(x, 0); in place."""
     if bias is not None:
-        together = 1
-        while x.shape[0] % (2 * together) == 0 and 2 * together * bias.size <= 1024:
-            together *= 2
+        together = rows_together(len(x), bias.size)
         wide = x.reshape(-1, together * bias.size)
         wide += np.tile(bias, together)
     if relu:
