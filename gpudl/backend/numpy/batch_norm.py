@@ -22,12 +22,13 @@ BLOCK = 1 << 18
 class _Rows:
     """Rows (M, C) as fewer and longer ones, and the blocks that they are cut into."""
 
-    def __init__(self, rows: int, columns: int, kind: np.dtype) -> None:
+    def __init__(self, x: np.ndarray, kind: np.dtype) -> None:
+        rows, columns = x.shape
         self.together, self.columns, self.kind = rows_together(rows, columns), columns, kind
         self.width = self.together * columns
         self.pieces = blocks(rows // self.together, max(1, BLOCK // self.width))
         self.longest = self.pieces[0][1] if self.pieces else 0
-        self.size = rows * columns
+        self.size = x.size
 
     def wide(self, x: np.ndarray) -> np.ndarray:
         return x.reshape(-1, self.width)
@@ -63,7 +64,7 @@ def forward(
     formulae and a pairwise algorithm for computing sample variances.
     """
     kind = _statistics_type(x)
-    rows = _Rows(*x.shape, kind)
+    rows = _Rows(x, kind)
     wide = rows.wide(x)
     parts = np.empty((2, len(rows.pieces), x.shape[1]), kind)
 
@@ -87,7 +88,7 @@ def normalize(
     x: np.ndarray, mean: np.ndarray, scale: np.ndarray, gamma: np.ndarray | None, beta: np.ndarray | None
 ) -> np.ndarray:
     """gamma (x - mean) scale + beta, as (x - mean) * factor + beta: exact where x is near the mean."""
-    rows = _Rows(*x.shape, x.dtype)
+    rows = _Rows(x, x.dtype)
     y = np.empty(x.shape, x.dtype)
     source, target = rows.wide(x), rows.wide(y)
     middle, factor = rows.repeated(mean), rows.repeated(scale if gamma is None else scale * gamma)
@@ -111,7 +112,7 @@ def backward(
     In training dx = gamma scale (dy - mean(dy) - xhat mean(dy xhat)); with fixed statistics dx = gamma scale dy.
     """
     kind = _statistics_type(x)
-    rows = _Rows(*x.shape, kind)
+    rows = _Rows(x, kind)
     dx = np.empty(x.shape, dy.dtype)
     gradient, source, target = rows.wide(dy), rows.wide(x), rows.wide(dx)
     parts = np.empty((2, len(rows.pieces), x.shape[1]), kind)
