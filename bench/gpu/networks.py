@@ -20,7 +20,7 @@ begin at zero are their step."""
 
 def networks(quick: bool) -> dict[str, tuple[Callable[[], Any], tuple[int, ...]]]:
     """Return each network and the shape of its batch."""
-    from bench.gpu.models import resnet, vgg
+    from bench.models import resnet, vgg
     from bench.train_step import our_cnn, our_mlp
 
     size, batch = (8, 8) if quick else (32, 16)

@@ -23,19 +23,18 @@ Network = tuple[Callable[[], Any], Callable[[], Any], int, tuple[int, ...]]
 
 def networks(small: bool) -> dict[str, Network]:
     """Return each network in gpudl and PyTorch, with batch size and shape of a sample."""
-    from bench.gpu import models, torch_models
-    from bench.train_step import our_cnn, our_mlp, torch_cnn, torch_mlp
+    from bench import models, torch_models
 
     if small:
         size = (8, 8, 3)
         return {
-            "MLP": (lambda: our_mlp(8, 4, 10), lambda: torch_mlp(8, 4, 10), 4, (8,)),
+            "MLP": (lambda: models.mlp(8, 4, 10), lambda: torch_models.mlp(8, 4, 10), 4, (8,)),
             "ResNet": (lambda: models.resnet((4, 8), 1, 8), lambda: torch_models.resnet((4, 8), 1, 8), 2, size),
         }
     mlp = (784, 1024, 1024, 10)
     return {
-        "MLP 784-1024-1024-10, batch 128": (lambda: our_mlp(*mlp), lambda: torch_mlp(*mlp), 128, (784,)),
-        "CNN 32-64-128, 28x28, batch 128": (our_cnn, torch_cnn, 128, (28, 28, 1)),
+        "MLP 784-1024-1024-10, batch 128": (lambda: models.mlp(*mlp), lambda: torch_models.mlp(*mlp), 128, (784,)),
+        "CNN 32-64-128, 28x28, batch 128": (models.cnn, torch_models.cnn, 128, (28, 28, 1)),
         "VGG-like, 32x32x3, batch 128": (models.vgg, torch_models.vgg, 128, (32, 32, 3)),
         "ResNet-18, 32x32x3, batch 128": (models.resnet, torch_models.resnet, 128, (32, 32, 3)),
     }

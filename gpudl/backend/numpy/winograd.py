@@ -35,6 +35,10 @@ BLOCK = 1 << 19
 """Transformed numbers of a block, inputs and outputs. With smaller blocks, which lie in the cache, threads spend more
 time waiting for the interpreter; measured best from 32 to 128 channels."""
 
+SPREAD, FEWEST_BLOCKS = 600, 4
+"""A block has at least a tile for so many numbers of the kernel, which it reads anew; but there are blocks for several
+threads."""
+
 FEWEST_CHANNELS, FEWEST_TILES, MOST_WASTE = 16, 16, 1.6
 """Where patches and one product are quicker (measured): fewer channels or filters; fewer tiles in the batch, over which
 the transformed kernel has to pay; and so many outputs made for each that is kept, as where 5x5 takes four tiles."""
@@ -89,7 +93,8 @@ class _Plan:
     def __init__(self, conv: ConvGeometry) -> None:
         self.conv = conv
         self.down, self.across = -(-conv.rows.out // TILE), -(-conv.columns.out // TILE)
-        tiles = max(1, BLOCK // (READ * READ * (conv.channels + conv.filters)))
+        tiles = max(1, BLOCK // (READ * READ * (conv.channels + conv.filters)), conv.channels * conv.filters // SPREAD)
+        tiles = min(tiles, max(1, conv.batch * self.down * self.across // FEWEST_BLOCKS))
         self.images = max(1, min(conv.batch, tiles // (self.down * self.across)))
         self.rows = self.down if self.images > 1 else max(1, min(self.down, tiles // self.across))
         self.bands = -(-self.down // self.rows)

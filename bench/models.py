@@ -1,4 +1,4 @@
-"""The networks that are trained, in gpudl. torch_models.py has the same in PyTorch."""
+"""The networks that benchmarks train, in gpudl. torch_models.py has the same in PyTorch."""
 
 from __future__ import annotations
 
@@ -33,3 +33,25 @@ def resnet(widths: tuple[int, ...] = (64, 128, 256, 512), blocks: int = 2, size:
             x = x if strides == 1 else _conv(x, width, 1, strides, relu=False)
             x = layers.Activation("relu")(layers.add([x, y]))
     return gpudl.Model(inputs, layers.Dense(10)(layers.GlobalAveragePooling2D()(x)))
+
+
+def mlp(*sizes: int) -> Any:
+    """A multi-layer perceptron with ReLU."""
+    hidden = [layers.Dense(units, activation="relu") for units in sizes[1:-1]]
+    return gpudl.Sequential([gpudl.Input((sizes[0],)), *hidden, layers.Dense(sizes[-1])])
+
+
+def cnn() -> Any:
+    """Conv 32, pool, conv 64, pool, dense 128, dense 10, on 28x28x1."""
+    return gpudl.Sequential(
+        [
+            gpudl.Input((28, 28, 1)),
+            layers.Conv2D(32, 3, padding="same", activation="relu"),
+            layers.MaxPooling2D(),
+            layers.Conv2D(64, 3, padding="same", activation="relu"),
+            layers.MaxPooling2D(),
+            layers.Flatten(),
+            layers.Dense(128, activation="relu"),
+            layers.Dense(10),
+        ]
+    )

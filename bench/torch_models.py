@@ -38,3 +38,18 @@ def resnet(widths: tuple[int, ...] = (64, 128, 256, 512), blocks: int = 2, size:
         parts.append(_Block(before, width, 2 if stage else 1))
         parts += [_Block(width, width, 1) for _ in range(blocks - 1)]
     return nn.Sequential(*parts, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(widths[-1], 10))
+
+
+def mlp(*sizes: int) -> nn.Module:
+    """A multi-layer perceptron with ReLU."""
+    pairs = [(nn.Linear(a, b), nn.ReLU()) for a, b in itertools.pairwise(sizes)]
+    return nn.Sequential(*itertools.chain(*pairs))[:-1]
+
+
+def cnn() -> nn.Module:
+    """Conv 32, pool, conv 64, pool, dense 128, dense 10, on 28x28x1."""
+    return nn.Sequential(
+        nn.Conv2d(1, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(32, 64, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Flatten(), nn.Linear(64 * 7 * 7, 128), nn.ReLU(), nn.Linear(128, 10),
+    )  # fmt: skip

@@ -1,0 +1,1 @@
+"""gpudl beside PyTorch on the CPU: `python -m bench.cpu`."""

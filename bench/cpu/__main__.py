@@ -1,0 +1,112 @@
+"""gpudl beside PyTorch on the CPU: `python -m bench.cpu`.
+
+Needs the `parity` extra (PyTorch, and Keras for --keras) and, for the memory, MNIST in $GPUDL_DATA_DIR. Each figure is
+the median over the turns that the libraries take. A ratio is PyTorch's time, in the better of its memory formats,
+divided by gpudl's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from bench.cpu import calls, chart, steps, whole
+from bench.cpu.contest import Contestant, medians
+
+GOALS = {
+    "step: MLP 64": 2.5, "step: MLP 784": 1.5, "step: CNN": 1.0, "step: VGG": 0.9, "step: ResNet": 0.8,
+    "conv2d 3x3, forward": 0.9, "conv2d 1x1": 1.5, "conv2d depthwise": 1.0, "conv2d 3x3, both": 0.7, "max pooling": 1.0,
+    "digits": 3.0, "memory": 2.0,
+}  # fmt: skip
+"""Ratios that are aimed at, by how the work's name begins and, behind a comma, what it ends with."""
+
+
+def goal_of(name: str) -> float | None:
+    """Return the ratio aimed at for this work."""
+    for begin, goal in GOALS.items():
+        first, _, second = begin.partition(", ")
+        if name.startswith(first) and second in name:
+            return goal
+    return None
+
+
+def machine() -> str:
+    """Say what the figures were measured on."""
+    from threadpoolctl import threadpool_info
+
+    importlib.import_module("numpy")
+    blas = [f"{each['internal_api']} for {each.get('architecture', '?')}" for each in threadpool_info()]
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    libraries = f"NumPy {version('numpy')} ({', '.join(blas)}), PyTorch {version('torch')}"
+    return f"{cores} cores, {platform.machine()}, {libraries}"
+
+
+def row(name: str, unit: str, found: dict[str, float]) -> dict[str, Any]:
+    """Return what is written of one piece of work."""
+    theirs = {library: value for library, value in found.items() if library.startswith("torch")}
+    return {
+        "work": name,
+        "unit": unit,
+        **found,
+        "ratio": min(theirs.values()) / found["gpudl"],
+        "goal": goal_of(name),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.cpu", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--turns", type=int, default=10, help="how often each takes its turn")
+    parser.add_argument("--seconds", type=float, default=0.3, help="length of a turn")
+    parser.add_argument("--only", metavar="WORD", help="only the work whose name has this word in it")
+    parser.add_argument("--keras", action="store_true", help="also Keras on its PyTorch backend, for training steps")
+    parser.add_argument("--out", metavar="DIR", type=Path, help="write cpu.json and cpu.svg there")
+    options = parser.parse_args()
+
+    def wanted(name: str) -> bool:
+        return options.only is None or options.only.lower() in name.lower()
+
+    libraries = ["gpudl", "torch", "torch channels last", *(["keras"] if options.keras else [])]
+    contestants = [Contestant(library, options.seconds) for library in libraries]
+    rows = []
+    for module, prefix, names in ((steps, "step: ", list(steps.NETWORKS)), (calls, "", calls.names())):
+        taking_part = contestants if module is steps else contestants[:3]
+        for name in names:
+            if wanted(prefix + name):
+                found = medians(taking_part, module.__name__, name, options.turns)
+                rows.append(row(prefix + name, "ms", found))
+    for contestant in contestants:
+        contestant.pipe.send(None)
+    if wanted("digits, from the shell prompt"):
+        rows.append(row("digits, from the shell prompt", "s", whole.digits(3)))
+    if wanted("memory, MNIST CNN") and os.environ.get("GPUDL_DATA_DIR"):
+        rows.append(row("memory, MNIST CNN", "MB", whole.memory()))
+    title = machine()
+    table = Table(title=title, box=box.MARKDOWN)
+    for position, column in enumerate(["work", *libraries, "ratio", "goal"]):
+        table.add_column(column, justify="right" if position else "left")
+    for each in rows:
+        times = [f"{each[library]:.4g} {each['unit']}" if library in each else "" for library in libraries]
+        table.add_row(
+            each["work"], *times, f"{each['ratio']:.2f}", "" if each["goal"] is None else f"{each['goal']:.1f}"
+        )
+    Console(width=150).print(table)
+    if options.out:
+        options.out.mkdir(parents=True, exist_ok=True)
+        (options.out / "cpu.json").write_text(json.dumps({"machine": title, "rows": rows}, indent=2) + "\n")
+        bars: list[chart.Row] = [(each["work"], each["ratio"], each["goal"]) for each in rows]
+        picture = chart.svg("PyTorch's time / gpudl's, on two cores; red: the goal", bars)
+        (options.out / "cpu.svg").write_text(picture)
+
+
+if __name__ == "__main__":
+    main()

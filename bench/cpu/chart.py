@@ -1,0 +1,49 @@
+"""The ratios as a picture: a bar for each piece of work, a mark where its goal is. Plain SVG."""
+
+from __future__ import annotations
+
+import math
+from html import escape
+
+Row = tuple[str, float, float | None]
+"""What was done, PyTorch's time / gpudl's, and the goal."""
+
+LEFT, UNIT, LINE, TOP = 400, 130, 26, 62
+"""Pixels: where the bars begin, of a doubling, of a line, above the first line."""
+LEAST, MOST = 1 / 4, 8
+
+
+def _x(ratio: float) -> float:
+    return LEFT + UNIT * math.log2(min(MOST, max(LEAST, ratio)) / LEAST)
+
+
+def svg(title: str, rows: list[Row]) -> str:
+    """Draw the rows. The axis doubles from line to line; right of 1 gpudl is quicker."""
+    width, height = _x(MOST) + 60, TOP + LINE * len(rows) + 16
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" font-family="sans-serif" '
+        'font-size="13">',
+        f'<rect width="{width:.0f}" height="{height:.0f}" fill="#ffffff"/>',
+        f'<text x="12" y="22" font-size="15" font-weight="bold">{escape(title)}</text>',
+    ]
+    ratio = LEAST
+    while ratio <= MOST:
+        x, strong = _x(ratio), ratio == 1
+        parts.append(
+            f'<line x1="{x:.0f}" x2="{x:.0f}" y1="{TOP - 8}" y2="{height - 12:.0f}" '
+            f'stroke="{"#444444" if strong else "#dddddd"}"/>'
+        )
+        parts.append(f'<text x="{x:.0f}" y="{TOP - 14}" text-anchor="middle" fill="#444444">{ratio:g}</text>')
+        ratio *= 2
+    for number, (name, value, goal) in enumerate(rows):
+        y = TOP + LINE * number
+        first, last = sorted((_x(1), _x(value)))
+        colour = "#2a7f62" if value >= 1 else "#c97b2a"
+        parts.append(f'<text x="{LEFT - 10}" y="{y + 14}" text-anchor="end">{escape(name)}</text>')
+        size = f'width="{max(1.0, last - first):.1f}" height="{LINE - 10}"'
+        parts.append(f'<rect x="{first:.1f}" y="{y + 2}" {size} fill="{colour}"/>')
+        parts.append(f'<text x="{last + 6:.1f}" y="{y + 14}" fill="#222222">{value:.2f}</text>')
+        if goal is not None:
+            x = _x(goal)
+            parts.append(f'<path d="M{x:.1f} {y - 1} v{LINE - 4}" stroke="#b3261e" stroke-width="2"/>')
+    return "\n".join([*parts, "</svg>"]) + "\n"

@@ -1,0 +1,51 @@
+"""Whole runs from the shell: seconds from the prompt to trained digits, and peak memory of an epoch of MNIST."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+EPOCHS = 12
+
+
+def _run(command: list[str]) -> tuple[float, float]:
+    """Run a command -> seconds, and the MB of memory that it needed at most."""
+    began = time.perf_counter()
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    assert process.stderr is not None
+    said = process.stderr.read().decode()
+    _, status, used = os.wait4(process.pid, 0)
+    if status:
+        raise RuntimeError(f"{' '.join(command)} failed:\n{said}")
+    return time.perf_counter() - began, used.ru_maxrss * (1024 if sys.platform != "darwin" else 1) / 1e6
+
+
+def _commands(what: str, folder: str) -> dict[str, list[str]]:
+    experiment, epochs = ("digits_cnn", EPOCHS) if what == "digits" else ("mnist_cnn", 1)
+    ours = [f"examples/{experiment}.toml", "--epochs", str(epochs), "--run-dir", f"{folder}/run", "--device", "cpu"]
+    return {
+        "gpudl": [str(Path(sys.executable).with_name("gpudl")), "train", *ours],
+        "torch": [sys.executable, "-m", "bench.cpu.torch_script", what, str(epochs), f"{folder}/model.pt"],
+    }
+
+
+def digits(turns: int) -> dict[str, float]:
+    """Return median seconds from the shell prompt to 12 epochs, an evaluation and a saved model."""
+    times: dict[str, list[float]] = {"gpudl": [], "torch": []}
+    for _ in range(turns):
+        for library in times:
+            with tempfile.TemporaryDirectory() as folder:
+                times[library].append(_run(_commands("digits", folder)[library])[0])
+    return {library: statistics.median(found) for library, found in times.items()}
+
+
+def memory() -> dict[str, float]:
+    """Return the peak memory in MB of the process that trains the MNIST CNN for an epoch."""
+    with tempfile.TemporaryDirectory() as folder:
+        return {library: _run(command)[1] for library, command in _commands("mnist", folder).items()}
