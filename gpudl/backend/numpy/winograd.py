@@ -23,7 +23,7 @@ from numpy.lib.stride_tricks import as_strided
 
 from gpudl import config
 from gpudl.backend.numpy.dense import finish
-from gpudl.backend.numpy.workers import Piece, blocks, run
+from gpudl.backend.numpy.workers import SMALL, Piece, blocks, run
 from gpudl.shapes import ConvGeometry
 
 POINTS = 0, 2 / 3, -2 / 3, 3 / 2, -3 / 2
@@ -38,6 +38,9 @@ time waiting for the interpreter; measured best from 32 to 128 channels."""
 SPREAD, FEWEST_BLOCKS = 600, 4
 """A block has at least a tile for so many numbers of the kernel, which it reads anew; but there are blocks for several
 threads."""
+
+WORTH = 4
+"""Outputs that count as one where it is asked whether threads pay: the steps of small blocks are short (measured)."""
 
 FEWEST_CHANNELS, FEWEST_TILES, MOST_WASTE = 16, 16, 1.6
 """Where patches and one product are quicker (measured): fewer channels or filters; fewer tiles in the batch, over which
@@ -94,7 +97,9 @@ class _Plan:
         self.conv = conv
         self.down, self.across = -(-conv.rows.out // TILE), -(-conv.columns.out // TILE)
         tiles = max(1, BLOCK // (READ * READ * (conv.channels + conv.filters)), conv.channels * conv.filters // SPREAD)
-        tiles = min(tiles, max(1, conv.batch * self.down * self.across // FEWEST_BLOCKS))
+        self.work = conv.batch * conv.rows.out * conv.columns.out * conv.filters // WORTH
+        if self.work >= SMALL:
+            tiles = min(tiles, max(1, conv.batch * self.down * self.across // FEWEST_BLOCKS))
         self.images = max(1, min(conv.batch, tiles // (self.down * self.across)))
         self.rows = self.down if self.images > 1 else max(1, min(self.down, tiles // self.across))
         self.bands = -(-self.down // self.rows)
@@ -209,7 +214,7 @@ def forward(
             room.write(products, y, *block)
             finish(y[images, TILE * first : TILE * last].reshape(-1, conv.filters), bias, relu)
 
-    run(work, blocks(plan.count, 1), y.size)
+    run(work, blocks(plan.count, 1), plan.work)
     return y
 
 
@@ -232,7 +237,7 @@ def kernel_gradient(x: np.ndarray, dy: np.ndarray, conv: ConvGeometry) -> np.nda
                 np.matmul(inputs.transpose(0, 2, 1), gradients, out=part)
                 total += part
 
-    run(work, spans, dy.size)
+    run(work, spans, plan.work)
     total = sums[0] if len(spans) == 1 else sums.sum(axis=0)
     kernel = np.empty(conv.kernel_shape, np.float32)
     _both_ways(KERNELS.T, total, np.empty(TAPS * READ * total[0].size, np.float32), kernel)
