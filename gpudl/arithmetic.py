@@ -14,6 +14,9 @@ import numpy as np
 from gpudl.backend import Array, Shape, array_module, kernels
 from gpudl.errors import UsageError
 
+SMALL = 1 << 14
+"""Elements that are sooner filled with a number than NumPy has made a view of one."""
+
 Gradient: TypeAlias = Callable[[Array], Array]
 
 
@@ -183,9 +186,19 @@ def mean(x: Array, *, axis: int | Shape | None = None, keepdims: bool = False) -
     """Average over `axis` (an integer, a tuple, or None for all). Integers and booleans give float32."""
     xp, axis = array_module(x), axes_of(axis)
     x = x if x.dtype.kind == "f" else x.astype("float32")
-    y = xp.asarray(x.mean(axis=axis, keepdims=keepdims))
+    if x.dtype.itemsize > 2 and x.size:  # what NumPy's mean does, without its wrapping
+        total = x.sum(axis=axis, keepdims=keepdims)
+        y = xp.asarray(total / (x.size // total.size))
+    else:
+        y = xp.asarray(x.mean(axis=axis, keepdims=keepdims))
     share = y.size / x.size
-    return y, lambda dy: xp.broadcast_to(spread(dy * share, x, axis, keepdims), x.shape)
+
+    def backward(dy: Array) -> Array:
+        if y.ndim == 0 and x.size <= SMALL:
+            return xp.full(x.shape, dy * share)
+        return xp.broadcast_to(spread(dy * share, x, axis, keepdims), x.shape)
+
+    return y, backward
 
 
 def extremum(x: Array, *, axis: int | Shape | None, keepdims: bool, largest: bool) -> tuple[Array, Gradient]:

@@ -8,7 +8,7 @@ from html import escape
 Row = tuple[str, float, float | None]
 """What was done, PyTorch's time / gpudl's, and the goal."""
 
-LEFT, UNIT, LINE, TOP = 400, 130, 26, 62
+LEFT, UNIT, LINE, TOP = 460, 120, 26, 62
 """Pixels: where the bars begin, of a doubling, of a line, above the first line."""
 LEAST, MOST = 1 / 4, 8
 
@@ -19,7 +19,7 @@ def _x(ratio: float) -> float:
 
 def svg(title: str, rows: list[Row]) -> str:
     """Draw the rows. The axis doubles from line to line; right of 1 gpudl is quicker."""
-    width, height = _x(MOST) + 60, TOP + LINE * len(rows) + 16
+    width, height = _x(MOST) + 64, TOP + LINE * len(rows) + 16
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" font-family="sans-serif" '
         'font-size="13">',
@@ -42,7 +42,7 @@ def svg(title: str, rows: list[Row]) -> str:
         parts.append(f'<text x="{LEFT - 10}" y="{y + 14}" text-anchor="end">{escape(name)}</text>')
         size = f'width="{max(1.0, last - first):.1f}" height="{LINE - 10}"'
         parts.append(f'<rect x="{first:.1f}" y="{y + 2}" {size} fill="{colour}"/>')
-        parts.append(f'<text x="{last + 6:.1f}" y="{y + 14}" fill="#222222">{value:.2f}</text>')
+        parts.append(f'<text x="{_x(MOST) + 14:.1f}" y="{y + 14}" fill="#222222">{value:.2f}</text>')
         if goal is not None:
             x = _x(goal)
             parts.append(f'<path d="M{x:.1f} {y - 1} v{LINE - 4}" stroke="#b3261e" stroke-width="2"/>')

@@ -20,14 +20,13 @@ begin at zero are their step."""
 
 def networks(quick: bool) -> dict[str, tuple[Callable[[], Any], tuple[int, ...]]]:
     """Return each network and the shape of its batch."""
-    from bench.models import resnet, vgg
-    from bench.train_step import our_cnn, our_mlp
+    from bench.models import cnn, mlp, resnet, vgg
 
     size, batch = (8, 8) if quick else (32, 16)
     widths = (4, 8, 8) if quick else (16, 32, 64)
     return {
-        "MLP": (lambda: our_mlp(64, 32, 10) if quick else our_mlp(784, 256, 128, 10), (batch, 64 if quick else 784)),
-        "CNN": (our_cnn, (batch, 28, 28, 1)),
+        "MLP": (lambda: mlp(64, 32, 10) if quick else mlp(784, 256, 128, 10), (batch, 64 if quick else 784)),
+        "CNN": (cnn, (batch, 28, 28, 1)),
         "VGG-like": (lambda: vgg(size), (batch, size, size, 3)),
         "small ResNet": (lambda: resnet(widths, 1, size), (batch, size, size, 3)),
     }

@@ -15,6 +15,7 @@ from gpudl.configurable import Configurable
 from gpudl.errors import ShapeError, UsageError
 
 EPSILON = 1e-7
+SINGLE, DOUBLE = np.dtype("float32"), np.dtype("float64")
 """The smallest number that is divided by or given to a logarithm, as in Keras."""
 
 Reduction: TypeAlias = Literal["sum_over_batch_size", "sum", "mean", "mean_with_sample_weight", "none"] | None
@@ -119,6 +120,8 @@ def plain(x: Any) -> Array:
 def floating(x: Any, dtype: str | None = None) -> Any:
     """Give an array or Tensor the type to compute in: `dtype`, or float64 if it is of that, or float32."""
     x = x if hasattr(x, "ndim") else np.asarray(x)
+    if dtype is None and (x.dtype is SINGLE or x.dtype is DOUBLE):
+        return x
     dtype = dtype or ("float64" if x.dtype == "float64" else "float32")
     return x if x.dtype == dtype else _cast(x, dtype=str(dtype))
 

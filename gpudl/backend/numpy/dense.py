@@ -45,8 +45,11 @@ def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 def column_sums(x: np.ndarray) -> np.ndarray:
     """x (M, K) -> (K,): summed as a product with ones, which BLAS does seven times faster than a reduction."""
+    ones = np.ones(x.shape[0], x.dtype)
+    if single_threaded_blas.active:
+        return ones @ x
     with single_threaded_blas:
-        return np.ones(x.shape[0], x.dtype) @ x
+        return ones @ x
 
 
 def finish(x: np.ndarray, bias: np.ndarray | None, relu: bool) -> None:

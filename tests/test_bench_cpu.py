@@ -1,0 +1,55 @@
+"""The benchmark on the CPU: what it times runs, and what it draws is a picture. Nothing is timed here."""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from bench.cpu import calls, chart, steps
+from bench.cpu.__main__ import goal_of, row
+
+NAMES = [f"step: {name}" for name in steps.NETWORKS] + calls.names()
+
+
+@pytest.mark.parametrize("name", ["MLP 64-64-10, batch 32", "MLP 784-256-128-10, batch 128"])
+def test_a_step_trains(name: str) -> None:
+    step = steps.make("gpudl", name)
+    model = step.__closure__[0].cell_contents  # type: ignore[attr-defined]
+    before = [weight.data.copy() for weight in model.weights]
+    step()
+    assert all((old != weight.data).any() for old, weight in zip(before, model.weights, strict=True))
+
+
+@pytest.mark.parametrize("name", [calls.names()[-1], calls.names()[-2]])
+def test_calls(name: str) -> None:
+    found = calls.make("gpudl", name)()
+    assert np.isfinite(found).all() and found.any()
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("layer", ["3x3, 64 to 64, 56x56, batch 32", "depthwise 3x3, 64, 56x56, batch 32"])
+def test_both_libraries_compute_as_much(layer: str) -> None:
+    pytest.importorskip("torch")
+    for library in ("gpudl", "torch", "torch channels last"):
+        y = calls.make(library, f"conv2d {layer}, forward")()
+        assert np.prod(y.shape) == 32 * 56 * 56 * 64
+
+
+def test_every_work_has_its_goal() -> None:
+    assert [goal_of(name) for name in NAMES] == [2.5, 1.5, 1, 0.9, 0.8, 0.9, 0.9, 0.9, 1.5, 1, 0.7, 0.7, 0.7, 1, 1]
+    found = row(
+        "step: MLP 64-64-10, batch 32", "ms", {"gpudl": 2.0, "torch": 6.0, "torch channels last": 5.0, "keras": 1.0}
+    )
+    assert found["ratio"] == 2.5 == found["goal"]
+
+
+def test_the_picture() -> None:
+    text = chart.svg("times <&>", [("a & b", 2.0, 1.0), ("c", 0.3, None)])
+    picture = ElementTree.fromstring(text)
+    words = [each.text for each in picture.iter() if each.tag.endswith("text")]
+    assert "times <&>" in words and "a & b" in words and "2.00" in words
+    bars = [each for each in picture.iter() if each.tag.endswith("rect")][1:]
+    left, right = (float(bar.get("x", "")) for bar in bars)
+    assert left > right, "what is slower begins left of 1"
