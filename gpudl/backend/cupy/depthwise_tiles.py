@@ -101,10 +101,7 @@ def kernel_gradient(x: Array, dy: Array, conv: DepthwiseGeometry) -> Array:
     share = max(1, -(-tiles // max(1, BLOCKS // wide)))
     shares = -(-tiles // share)
     parts = array_module(x).empty((shares, *conv.kernel_shape), x.dtype)
-    macros = _macros(conv, False, x, dy)
+    macros, shared = _macros(conv, False, x, dy), patch_bytes(conv, x.dtype.itemsize)
     arguments = (x, dy, parts, _tiles(conv), share, tiles)
-    launch(
-        *("depthwise_tiles", "sum_tiles", macros, (shares, wide), THREADS, arguments),
-        shared_bytes=patch_bytes(conv, x.dtype.itemsize),
-    )
+    launch("depthwise_tiles", "sum_tiles", macros, (shares, wide), THREADS, arguments, shared)
     return sum_of_parts(parts)

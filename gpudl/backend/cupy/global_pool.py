@@ -17,11 +17,9 @@ def _run(name: str, x: Array, others: tuple[Array, ...], known: Mapping[str, str
     images, places, channels = x.shape
     lanes = min(WARP, 1 << max(0, channels - 1).bit_length())
     macros: dict[str, Any] = {"T": type_of(x, known), "INDEX": index_type(x), "LANES": lanes}
+    grid, arguments = (images, -(-channels // lanes)), (*others, places, channels)
     shared = THREADS // WARP * lanes * max(4, x.dtype.itemsize)
-    launch(
-        *("global_pool", name, macros, (images, -(-channels // lanes)), THREADS, (*others, places, channels)),
-        shared_bytes=shared,
-    )
+    launch("global_pool", name, macros, grid, THREADS, arguments, shared)
 
 
 def average(x: Array) -> Array:
