@@ -5,8 +5,8 @@ number by number, they give the outputs by a third transform, A^T m A. Over all 
 numbers is a product of matrices, (tiles, C) x (C, K).
 
 Memory plan. A block of tiles, a band of one image or several small images, is transformed, multiplied and transformed
-back while all of it lies in the L2 cache; the workspace is reused by the next block. A transform is two products with
-a 6x6 matrix, along rows and along columns.
+back while it lies in the second and third level cache; the workspace is reused by the next block. A transform is two
+products with a 6x6 matrix, along rows and along columns.
 
 The gradient for the kernel is the adjoint: A dy A^T, products (C, tiles) x (tiles, K) added up over all blocks, and at
 the end G^T w G.
