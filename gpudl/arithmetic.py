@@ -194,7 +194,7 @@ def mean(x: Array, *, axis: int | Shape | None = None, keepdims: bool = False) -
     share = y.size / x.size
 
     def backward(dy: Array) -> Array:
-        if y.ndim == 0 and x.size <= SMALL:
+        if xp is np and y.ndim == 0 and x.size <= SMALL:
             return xp.full(x.shape, dy * share)
         return xp.broadcast_to(spread(dy * share, x, axis, keepdims), x.shape)
 

@@ -9,27 +9,24 @@ from __future__ import annotations
 import multiprocessing
 import statistics
 import time
-from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
 
 def serve(library: str, seconds: float, pipe: Any) -> None:
-    """In a process of its own: prepare what (module, name) says, and take turns when told to."""
-    call: Callable[[], Any] = lambda: None  # noqa: E731
-    count = 1
-    while (order := pipe.recv()) is not None:
-        if isinstance(order, tuple):
-            module, name = order
-            call = import_module(module).make(library, name)
-            for _ in range(5):
-                call()
-            began = time.perf_counter()
-            for _ in range(3):
-                call()
-            count = max(1, int(3 * seconds / (time.perf_counter() - began)))
-            pipe.send(count)
-        else:
+    """In a process of its own: prepare what (module, name) says, and take turns when told to; None ends it."""
+    order = pipe.recv()
+    while order is not None:
+        module, name = order
+        call = import_module(module).make(library, name)
+        for _ in range(5):
+            call()
+        began = time.perf_counter()
+        for _ in range(3):
+            call()
+        count = max(1, int(3 * seconds / (time.perf_counter() - began)))
+        pipe.send(count)
+        while (order := pipe.recv()) == "turn":
             times = []
             for _ in range(count):
                 began = time.perf_counter()

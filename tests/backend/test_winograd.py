@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -47,9 +48,9 @@ def near(found: np.ndarray, expected: np.ndarray) -> None:
     seed=st.integers(0, 2**16),
 )
 def test_it_is_the_convolution(
-    batch: int, size: tuple[int, int], channels: int, filters: int, padding: object, block: int, relu: bool, seed: int
+    batch: int, size: tuple[int, int], channels: int, filters: int, padding: Any, block: int, relu: bool, seed: int
 ) -> None:
-    conv = ConvGeometry.of((batch, *size, channels), (3, 3, channels, filters), 1, padding)  # type: ignore[arg-type]
+    conv = ConvGeometry.of((batch, *size, channels), (3, 3, channels, filters), 1, padding)
     x, kernel, bias, dy = numbers(conv, seed)
     exact = [a.astype("float64") for a in (x, kernel, bias, dy)]
     with pytest.MonkeyPatch.context() as patch:

@@ -140,25 +140,18 @@ struct TapsOfImages {
 };
 
 // The gradient of the output: rows of the matrix are positions, columns the filters of a group.
-struct Gradients {
-    static constexpr int CHUNKS = BN / KERNEL_WIDTH, EACH = BK * CHUNKS / THREADS;
-    static_assert(EACH * THREADS == BK * CHUNKS && THREADS % CHUNKS == 0);
+struct Gradients : Filters {
     const T* dy;
     const Gather& g;
-    int begin, end, n, filter;
-    bool real;
+    int begin, end;
 
     __device__ __forceinline__ Gradients(const T* dy, const Gather& g, int group, int first, int begin, int end)
-        : dy(dy), g(g), begin(begin), end(end), n(threadIdx.x % CHUNKS * KERNEL_WIDTH) {
-        const int each = g.filters / g.groups;
-        filter = group * each + first + n;
-        real = first + n < each;
-    }
+        : Filters(g, group, first), dy(dy), g(g), begin(begin), end(end) {}
 
     __device__ __forceinline__ void load(T* tile, int step) const {
 #pragma unroll
         for (int i = 0; i < EACH; ++i) {
-            const int k = (threadIdx.x + i * THREADS) / CHUNKS, at = begin + step * BK + k;
+            const int k = row(i), at = begin + step * BK + k;
             const bool inside = real && at < end;
             copy_async<KERNEL_WIDTH * int(sizeof(T))>(tile + b_place(k, n), dy + (inside ? INDEX(at) * g.filters + filter : 0),
                                                       inside);

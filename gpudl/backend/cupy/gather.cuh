@@ -33,28 +33,38 @@ struct Gather {
     Divisor by_columns, by_rows, by_depth, by_taps;  // positions in a row, rows, channels of a group, taps in a row
 };
 
-#ifdef GATHER
-
-// The kernel's numbers: rows of the matrix are (r, s, c), columns the filters of a group.
-struct Taps {
+// What a thread copies of a matrix whose columns are the filters of a group: always the same KERNEL_WIDTH columns, of EACH
+// rows in a tile.
+struct Filters {
     static constexpr int CHUNKS = BN / KERNEL_WIDTH, EACH = BK * CHUNKS / THREADS;
     static_assert(EACH * THREADS == BK * CHUNKS && THREADS % CHUNKS == 0);
-    const T* kernel;
-    const Gather& g;
-    int depth, n, filter;
+    int n, filter;  // the column in the tile, and which filter that is
     bool real;
 
-    __device__ __forceinline__ Taps(const T* kernel, const Gather& g, int group, int first, int depth)
-        : kernel(kernel), g(g), depth(depth), n(threadIdx.x % CHUNKS * KERNEL_WIDTH) {
+    __device__ __forceinline__ Filters(const Gather& g, int group, int first) : n(threadIdx.x % CHUNKS * KERNEL_WIDTH) {
         const int each = g.filters / g.groups;
         filter = group * each + first + n;
         real = first + n < each;
     }
 
+    __device__ __forceinline__ static int row(int i) { return (threadIdx.x + i * THREADS) / CHUNKS; }
+};
+
+#ifdef GATHER
+
+// The kernel's numbers: rows of the matrix are (r, s, c), columns the filters of a group.
+struct Taps : Filters {
+    const T* kernel;
+    const Gather& g;
+    int depth;
+
+    __device__ __forceinline__ Taps(const T* kernel, const Gather& g, int group, int first, int depth)
+        : Filters(g, group, first), kernel(kernel), g(g), depth(depth) {}
+
     __device__ __forceinline__ void load(T* tile, int step) const {
 #pragma unroll
         for (int i = 0; i < EACH; ++i) {
-            const int k = (threadIdx.x + i * THREADS) / CHUNKS, at = step * BK + k;
+            const int k = row(i), at = step * BK + k;
             const Quotient tap = divide(at, g.by_depth), place = divide(tap.quotient, g.by_taps);
             const int r = place.quotient * g.rows.tap_stride + g.rows.tap_base;
             const int s = place.remainder * g.columns.tap_stride + g.columns.tap_base;

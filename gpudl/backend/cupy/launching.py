@@ -25,7 +25,7 @@ TYPES = {"float32": "float", "float64": "double"}
 """C++ types of the arrays that kernels are compiled for."""
 
 SIXTEEN_BITS = {"float16": "__half", "bfloat16": "__nv_bfloat16"}
-"""C++ types of 16-bit numbers, which convolutions take besides; bfloat16 is that of the package ml_dtypes."""
+"""C++ types of 16-bit numbers, which convolutions and global pooling take besides; bfloat16 is that of ml_dtypes."""
 
 NUMBERS = {
     **TYPES,
