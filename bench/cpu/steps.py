@@ -10,6 +10,9 @@ Step = Callable[[], Any]
 
 # A process that times PyTorch must not have loaded gpudl, so each function imports its library itself.
 
+ENTERED = ExitStack()
+"""What the steps keep for the life of the process."""
+
 NETWORKS: dict[str, tuple[str, tuple[Any, ...], int, tuple[int, ...]]] = {
     "MLP 64-64-10, batch 32": ("mlp", (64, 64, 10), 32, (64,)),
     "MLP 784-256-128-10, batch 128": ("mlp", (784, 256, 128, 10), 128, (784,)),
@@ -29,30 +32,14 @@ def make(library: str, name: str) -> Step:
     x, y = rng.normal(size=(batch, *shape)).astype(np.float32), rng.integers(0, 10, batch)
     if library == "gpudl":
         from bench import models
+        from bench.fit_step import fit_step
 
-        return _our_step(getattr(models, maker)(*settings), x, y)
+        return fit_step(getattr(models, maker)(*settings), x, y, ENTERED)
     if library == "keras":
         return _keras_step(maker, settings, x, y)
     from bench import torch_models
 
     return _torch_step(getattr(torch_models, maker)(*settings), x, y, library == "torch channels last")
-
-
-def _our_step(model: Any, x: Any, y: Any) -> Step:
-    """One step as `fit` takes it, metrics left out on both sides."""
-    import gpudl
-    from gpudl.backend.numpy.workers import single_threaded_blas
-
-    model.compile("adam", gpudl.losses.SparseCategoricalCrossentropy(from_logits=True))
-    model.step_weights = model.trainable_weights
-    entered = ExitStack()  # once, as `fit` enters both for all its steps
-    entered.enter_context(single_threaded_blas)
-    entered.enter_context(model.steady())
-
-    def step(_: ExitStack = entered) -> None:
-        model.train_step((x, y))
-
-    return step
 
 
 def _torch_step(model: Any, x: Any, y: Any, channels_last: bool) -> Step:

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from importlib import import_module
 from typing import Any
 
+from bench.fit_step import fit_step
 from bench.gpu.running import Options, Result
 from bench.gpu.timing import Bench, precision, why_not
 
@@ -49,22 +50,6 @@ def parts(options: Options) -> list[list[str]]:
     return [[*words, *(f"{name}, batch 128; TF32" for name in names[1:])]]
 
 
-def gpudl_step(model: Any, x: Any, y: Any, stack: ExitStack) -> Callable[[], Any]:
-    """Return one step as `fit` takes it."""
-    import gpudl
-    from gpudl.backend.numpy.workers import single_threaded_blas
-
-    model.compile("adam", gpudl.losses.SparseCategoricalCrossentropy(from_logits=True))
-    model.step_weights = model.trainable_weights
-    stack.enter_context(model.steady())
-
-    def step() -> None:
-        with single_threaded_blas:
-            model.train_step((x, y))
-
-    return step
-
-
 def torch_step(bench: Bench, build: Any, x: Any, y: Any, layout: str, compiled: bool) -> Callable[[], Any]:
     """Return PyTorch's step, as its tutorials write it."""
     torch = bench.torch
@@ -99,7 +84,7 @@ def run(part: str, options: Options) -> Result:
     with ExitStack() as stack:
         for context in (precision(name), gpudl.device("cuda")):
             stack.enter_context(context)
-        calls = {"gpudl": gpudl_step(ours(), bench.ours(x), bench.ours(y), stack)}
+        calls = {"gpudl": fit_step(ours(), bench.ours(x), bench.ours(y), stack)}
         layouts = ("contiguous", "channels last") if x.ndim == 4 else ("contiguous",)
         for layout in layouts:
             calls[layout] = torch_step(bench, theirs, image, y, layout, compiled=False)

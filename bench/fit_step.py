@@ -1,0 +1,23 @@
+"""One training step of gpudl as `fit` takes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+
+
+def fit_step(model: Any, x: Any, y: Any, entered: ExitStack) -> Callable[[], None]:
+    """Return a step with Adam on one batch; metrics are left out. `entered` keeps what `fit` enters once."""
+    import gpudl
+    from gpudl.backend.numpy.workers import single_threaded_blas
+
+    model.compile("adam", gpudl.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.step_weights = model.trainable_weights
+    entered.enter_context(model.steady())
+
+    def step() -> None:
+        with single_threaded_blas:  # as `fit` does for each
+            model.train_step((x, y))
+
+    return step
