@@ -3,8 +3,9 @@
 Needs NumPy, CuPy and PyTorch (a build with CUDA) besides gpudl; nothing is fetched from a network. It takes less than
 eight minutes: each section has so many seconds, and what there is no time for is named. The first three sections check
 (kernels against float64, a step of each network against the CPU, training to a test accuracy); the others time
-(convolutions beside cuDNN, whole steps, what a call costs). Exit status: 1 where a check failed, 2 where there is no
-GPU. DIR/gpu_check.json has all figures, DIR/gpu_check.txt the tables that are printed.
+(convolutions beside cuDNN, whole steps, what a call costs). One more, `tiles`, is run only where it is asked for. Exit
+status: 1 where a check failed, 2 where there is no GPU. DIR/gpu_check.json has all figures, DIR/gpu_check.txt the
+tables that are printed.
 """
 
 from __future__ import annotations
@@ -46,9 +47,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--here", action="store_true", help="all in this process, none in one of its own")
     parser.add_argument("--rehearse", action="store_true", help="go through all sections on the CPU, timing nothing")
     asked = parser.parse_args(given)
-    unknown = {name.partition("/")[0] for name in asked.only} - set(report.SECTIONS)
+    unknown = {name.partition("/")[0] for name in asked.only} - {*report.SECTIONS, *report.ON_DEMAND}
     if unknown:
-        parser.error(f"no section {', '.join(sorted(unknown))}; there are {', '.join(report.SECTIONS)}")
+        there = ", ".join((*report.SECTIONS, *report.ON_DEMAND))
+        parser.error(f"no section {', '.join(sorted(unknown))}; there are {there}")
     asked.out.mkdir(parents=True, exist_ok=True)
     options = Options(asked.quick, asked.rehearse, asked.cases)
     options.until = time.time() + 60
@@ -64,8 +66,9 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"there is no GPU to use: {machine.get('no_gpu') or machine['error']}", file=sys.stderr)
         return 2
     until = time.time()
-    for section in report.SECTIONS:
-        if asked.only and section not in {name.partition("/")[0] for name in asked.only}:
+    wanted = {name.partition("/")[0] for name in asked.only} or set(report.SECTIONS)
+    for section in (*report.SECTIONS, *report.ON_DEMAND):
+        if section not in wanted:
             continue
         start, patience = time.time(), asked.patience * (0.4 if asked.quick else 1)
         until += import_module(f"bench.gpu.{section}").SECONDS * patience  # what sections before left is there, too

@@ -111,7 +111,7 @@ def test_rehearsal(cupy: Any, torch: Any, tmp_path: Path) -> None:
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
     only = ("convolutions/ceilings", "convolutions/convolutions, float32", "convolutions/depthwise", "convolutions/max")
-    only += ("convolutions/average", "convolutions/batch", "steps/MLP", "launches")
+    only += ("convolutions/average", "convolutions/batch", "steps/MLP", "launches", "tiles/float32")
     status, found, text = check(tmp_path, *only, more=("--rehearse",))
     assert status == 0 and "REHEARSAL" in text and "not as it should be" not in text
     for section in found["sections"].values():

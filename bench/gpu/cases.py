@@ -184,7 +184,13 @@ def batch_norm(draw: Draw) -> Case:
     def run(twin: Twin, x: Any, dy: Any, mean: Any, scale: Any, gamma: Any, beta: Any) -> tuple[Any, ...]:
         of = twin("batch_norm")
         made = of.normalize(x, mean, scale, gamma, beta)
-        return *of.forward(x, gamma, beta, epsilon), made, *of.backward(dy, x, mean, scale, gamma, training)
+        moving = mean * 2, scale + 1
+        return (
+            *of.forward(x, gamma, beta, moving, 0.9, epsilon),
+            *moving,
+            made,
+            *of.backward(dy, x, mean, scale, gamma, training),
+        )
 
     def sizes(results: Any, x: Any, dy: Any, mean: Any, scale: Any, gamma: Any, beta: Any) -> tuple[float, ...]:
         factor = np.abs(scale if gamma is None else scale * gamma)
@@ -193,7 +199,8 @@ def batch_norm(draw: Draw) -> Case:
         pull = centred * (np.abs(dy) * centred).mean(axis=0)
         dx = factor * (np.abs(dy) + np.abs(dy).mean(axis=0) + pull)
         dgamma, dbeta = (np.abs(dy) * centred).sum(axis=0), np.abs(dy).sum(axis=0)
-        sums = (y, np.abs(x).mean(axis=0), (x * x).mean(axis=0), y, dx, dgamma, dbeta)
+        largest, variance = np.abs(x).mean(axis=0), (x * x).mean(axis=0)
+        sums = (y, largest, scale, largest * 2, scale + 1 + variance, y, dx, dgamma, dbeta)
         return tuple(float(s.max()) for s in sums)
 
     text = f"rows {shape}, {training=}, gamma={gamma is not None}, beta={beta is not None}"
@@ -257,14 +264,17 @@ def softmax(draw: Draw) -> Case:
         of = twin("softmax")
         losses = of.picked(p, labels), of.crossed(p, t)
         gradients = of.picked_gradient(slopes, p, labels), of.crossed_gradient(slopes, p, t)
-        return of.forward(x), of.backward(dy, p), *losses, *gradients
+        of_logits = *of.picked_of_logits(x, labels), *of.crossed_of_logits(x, t)
+        return of.forward(x), of.backward(dy, p), *losses, *gradients, *of_logits
 
     def sizes(results: Any, x: Any, dy: Any, p: Any, t: Any, slopes: Any, labels: Any) -> tuple[float, ...]:
         back = p * (np.abs(dy) + np.abs(dy * p).sum(axis=1, keepdims=True))
         crossed = results[3].max()
         slope = np.abs(slopes)[:, None]
         gradients = (slope * (p + 1)).max(), (slope * (p * t.sum(axis=1, keepdims=True) + t)).max()
-        return 1.0, back.max(), max(1.0, results[2].max()), max(t.max(), crossed), *gradients
+        terms = np.abs(x).max(axis=1) * 2 + np.log(x.shape[1])
+        of_logits = terms.max(), 1.0, (terms * t.sum(axis=1)).max(), 1.0
+        return 1.0, back.max(), max(1.0, results[2].max()), max(t.max(), crossed), *gradients, *of_logits
 
     arrays = x, draw.normal(*shape), p, draw.positive(*shape), draw.normal(rows), labels
     return Case(f"rows {shape}, labels {labels.dtype}", arrays, run, sizes)

@@ -202,13 +202,13 @@ def _of_kind(bench: Bench, kind: str, x: Any) -> tuple[Any, Any, Any, tuple[int,
         twin, rows = kernels("batch_norm", mine), mine.reshape(-1, channels)
         weights = [bench.normal(channels) for _ in range(2)]
         gamma, beta = map(bench.ours, weights)
-        _, mean, variance = twin.forward(rows, gamma, beta, epsilon)
-        scale = (variance + epsilon) ** -0.5
+        own_moving = bench.ours(bench.normal(channels)), bench.ours(bench.normal(channels))
+        _, mean, scale = twin.forward(rows, gamma, beta, own_moving, 0.99, epsilon)
         own = [w.clone().requires_grad_() for w in weights]
         moving = torch.zeros(channels, device=bench.device), torch.ones(channels, device=bench.device)
         return (
             lambda dy: twin.backward(dy.reshape(-1, channels), rows, mean, scale, gamma, True),
-            lambda: twin.forward(rows, gamma, beta, epsilon),
+            lambda: twin.forward(rows, gamma, beta, own_moving, 0.99, epsilon),
             lambda leaf: (functional.batch_norm(leaf, *moving, *own, True, 0.01, epsilon), (leaf, *own)),
             tuple(x.shape),
             "",

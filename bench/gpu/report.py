@@ -15,6 +15,9 @@ from bench.gpu.layers import TARGETS, best_of_theirs, geometric_mean, ratio
 
 WIDTH = 100
 SECTIONS = ("kernels", "networks", "mnist", "convolutions", "launches", "steps")
+ON_DEMAND = ("tiles",)
+"""Sections that are run only where they are asked for."""
+
 CHECKS = SECTIONS[:3]
 """Sections whose failures are failures of the program."""
 
@@ -197,6 +200,24 @@ def launches(results: Results) -> list[Table]:
     return [table] if rows else []
 
 
+def tiles(results: Results) -> list[Table]:
+    rows = rows_of(results, "tiles")
+    columns = ("direction", "precision", "chosen / best", "worst", "128x64, found / expected", "64x64")
+    table = plain(
+        "tiles of convolutions: what the choice takes; what others take beside 128x128, found / expected", *columns
+    )
+    for what, precision in dict.fromkeys((row["what"], row["precision"]) for row in rows):
+        mine = [row for row in rows if (row["what"], row["precision"]) == (what, precision)]
+        lost = [row["ms"][row["chosen"]] / min(row["ms"].values()) for row in mine]
+        cells = [number(geometric_mean(lost)), number(max(lost))]
+        for label in ("128x64", "64x64"):
+            both = [row for row in mine if "128x128" in row["ms"] and label in row["ms"]]
+            a, b = ([row["ms"][name] / row["expected"][name] for row in both] for name in (label, "128x128"))
+            cells.append(number(geometric_mean([x / y for x, y in zip(a, b, strict=True)])))
+        table.add_row(what, precision, *cells)
+    return [table] if rows else []
+
+
 def first_of(lines: list[str], most: int = 12) -> list[str]:
     """Return the first lines, and how many more there are."""
     return lines if len(lines) <= most else [*lines[:most], f"... and {len(lines) - most} more, in gpu_check.json"]
@@ -210,7 +231,7 @@ def text(report: dict[str, Any]) -> str:
     if report["rehearsal"]:
         lines.append("A REHEARSAL ON THE CPU: nothing is timed, each time below is 1.")
     parts: list[RenderableType] = [*layers(results), *lines, ""]
-    for table in (kernels, networks, mnist, means, bandwidths, steps, launches):
+    for table in (kernels, networks, mnist, means, bandwidths, steps, launches, tiles):
         parts += table(results)
     took = ", ".join(f"{name} {section['seconds']:.0f}" for name, section in report["sections"].items())
     parts.append(f"seconds: {took}")

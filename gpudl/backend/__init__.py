@@ -8,6 +8,7 @@ CuPy is imported only when an array of it is at hand or a device is asked for (d
 from __future__ import annotations
 
 import importlib
+import sys
 from functools import cache
 from types import ModuleType
 from typing import Any, TypeAlias
@@ -29,28 +30,33 @@ Array: TypeAlias = Any
 Shape: TypeAlias = tuple[int, ...]
 
 
+@cache
+def _is_of_cupy(kind: type) -> bool:
+    return kind.__module__.partition(".")[0] == "cupy"
+
+
 def library(*arrays: Array) -> str:
     """Return "cupy" or "numpy", whichever the arrays belong to; numbers and lists go with either.
 
     Raises: DeviceError where both meet.
     """
     for a in arrays:
-        if type(a) is not np.ndarray and type(a).__module__.startswith("cupy"):
+        if type(a) is not np.ndarray and _is_of_cupy(type(a)):
             break
     else:
         return "numpy"
-    found = {
-        "cupy" if type(a).__module__.partition(".")[0] == "cupy" else "numpy" for a in arrays if hasattr(a, "ndim")
-    }
-    if len(found) > 1:
-        kinds = ", ".join(f"{type(a).__module__.partition('.')[0]} {getattr(a, 'shape', '')}" for a in arrays)
-        raise DeviceError(f"arrays of two libraries in one call: {kinds}; move one with cupy.asarray or cupy.asnumpy")
-    return found.pop()
+    for a in arrays:
+        if not _is_of_cupy(type(a)) and hasattr(a, "ndim"):
+            kinds = ", ".join(f"{type(a).__module__.partition('.')[0]} {getattr(a, 'shape', '')}" for a in arrays)
+            raise DeviceError(
+                f"arrays of two libraries in one call: {kinds}; move one with cupy.asarray or cupy.asnumpy"
+            )
+    return "cupy"
 
 
 def array_module(*arrays: Array) -> Any:
     """Return the module `numpy` or `cupy` that the arrays belong to."""
-    return np if library(*arrays) == "numpy" else importlib.import_module("cupy")
+    return np if library(*arrays) == "numpy" else sys.modules["cupy"]  # whose arrays they are
 
 
 @cache

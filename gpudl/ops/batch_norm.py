@@ -41,22 +41,20 @@ def batch_norm(
                 f"has {channels} channels"
             )
     twin = kernels("batch_norm", x)
-    last = x.swapaxes(axis, -1)
+    is_last = axis in (-1, x.ndim - 1)
+    last = x if is_last else x.swapaxes(axis, -1)
     rows = last.reshape(-1, channels)
     if training:
-        y, mean, variance = twin.forward(rows, gamma, beta, epsilon)
-        moving_mean *= momentum
-        moving_mean += (1 - momentum) * mean
-        moving_variance *= momentum
-        moving_variance += (1 - momentum) * variance
+        y, mean, scale = twin.forward(rows, gamma, beta, (moving_mean, moving_variance), momentum, epsilon)
     else:
-        mean, variance = moving_mean.copy(), moving_variance
-        y = twin.normalize(rows, mean, (variance + epsilon) ** -0.5, gamma, beta)
-    scale = (variance + epsilon) ** -0.5
+        mean, scale = moving_mean.copy(), (moving_variance + epsilon) ** -0.5
+        y = twin.normalize(rows, mean, scale, gamma, beta)
 
     def backward(dy: Array) -> tuple[Array | None, ...]:
-        gradient = dy.swapaxes(axis, -1).reshape(-1, channels)
+        gradient = (dy if is_last else dy.swapaxes(axis, -1)).reshape(-1, channels)
         dx, dgamma, dbeta = twin.backward(gradient, rows, mean, scale, gamma, training)
-        return dx.reshape(last.shape).swapaxes(axis, -1), dgamma, dbeta, None, None
+        dx = dx.reshape(last.shape)
+        return dx if is_last else dx.swapaxes(axis, -1), dgamma, dbeta, None, None
 
-    return y.reshape(last.shape).swapaxes(axis, -1), backward
+    y = y.reshape(last.shape)
+    return y if is_last else y.swapaxes(axis, -1), backward

@@ -20,13 +20,11 @@ def softmax_cross_entropy(logits: Array, targets: Array) -> tuple[Array, Any]:
 
     Shapes: logits (..., K), targets (..., K) -> loss (...). Gradient: softmax(logits) * sum(targets) - targets.
     """
-    xp = array_module(logits)
-    targets = targets.astype(logits.dtype, copy=False)
-    shifted = logits - logits.max(axis=-1, keepdims=True)
-    log_sum = xp.log(xp.exp(shifted).sum(axis=-1, keepdims=True))
-    total = targets.sum(axis=-1, keepdims=True)
-    loss = (log_sum * total)[..., 0] - (shifted * targets).sum(axis=-1)
-    return loss, (lambda dy: dy[..., None] * (xp.exp(shifted - log_sum) * total - targets), None)
+    twin, shape, K = kernels("softmax", logits, targets), logits.shape, logits.shape[-1]
+    t = targets.astype(logits.dtype, copy=False).reshape(-1, K)
+    loss, p = twin.crossed_of_logits(logits.reshape(-1, K), t)
+    loss = loss.reshape(shape[:-1])
+    return loss, (lambda dy: twin.crossed_gradient(dy.reshape(-1), p, t).reshape(shape), None)
 
 
 @differentiable
@@ -35,22 +33,12 @@ def sparse_softmax_cross_entropy(logits: Array, labels: Array) -> tuple[Array, A
 
     Shapes: logits (..., K), labels (...) of integers in [0, K) -> loss (...). Gradient: softmax(logits) - one_hot.
     """
-    xp = array_module(logits)
     if labels.shape != logits.shape[:-1]:
         raise ShapeError(f"labels of shape {labels.shape} do not fit logits of shape {logits.shape}")
-    flat = logits.reshape(-1, logits.shape[-1])
-    picks = (xp.arange(len(flat)), labels.reshape(-1))
-    shifted = flat - flat.max(axis=-1, keepdims=True)
-    log_sum = xp.log(xp.exp(shifted).sum(axis=-1))
-    loss = (log_sum - shifted[picks]).reshape(labels.shape)
-
-    def backward(dy: Array) -> Array:
-        dx = xp.exp(shifted - log_sum[:, None])
-        dx[picks] -= 1
-        dx *= dy.reshape(-1, 1)
-        return dx.reshape(logits.shape)
-
-    return loss, (backward, None)
+    twin, shape, picks = kernels("softmax", logits, labels), logits.shape, labels.reshape(-1)
+    loss, p = twin.picked_of_logits(logits.reshape(-1, shape[-1]), picks)
+    loss = loss.reshape(labels.shape)
+    return loss, (lambda dy: twin.picked_gradient(dy.reshape(-1), p, picks).reshape(shape), None)
 
 
 @differentiable

@@ -61,6 +61,14 @@ class CommonSettings(TypedDict, total=False):
     name: str | None
 
 
+ALIGNMENT = 16
+"""Each weight begins at a multiple of so many numbers in the flat buffers: kernels read 16 bytes at once."""
+
+
+def _aligned(place: int) -> int:
+    return -(-place // ALIGNMENT) * ALIGNMENT
+
+
 class OptimizerSettings(CommonSettings, total=False):
     """The same for optimizers whose own arguments do not include `weight_decay`."""
 
@@ -98,6 +106,8 @@ class Optimizer(Configurable):
     _slots: dict[str, Array]
     _places: list[slice]
     """Where each parameter lies in the flat buffers."""
+    _buffers: list[Array]
+    """Each parameter's place in the flat buffer of gradients."""
     _undecayed: set[int]
     _undecayed_names: re.Pattern[str] | None
 
@@ -279,16 +289,20 @@ class Optimizer(Configurable):
         self.parameters, self._places, start = parameters, [], 0
         for p in parameters:
             self._places.append(slice(start, start + p.size))
-            start += p.size
-        self._weights = xp.concatenate([p.data.reshape(-1) for p in parameters])
+            start = _aligned(start + p.size)
+        self._weights = xp.zeros(start, np.result_type(*(p.data.dtype for p in parameters)))
+        for p, place in zip(parameters, self._places, strict=True):
+            self._weights[place] = p.data.reshape(-1)
         self._gradients = xp.zeros_like(self._weights)
         before, starts = self._slots, self._start_slots()
         self._slots = {name: xp.full_like(self._weights, starts.get(name, 0)) for name in self._all_slots()}
         if self.use_ema:
             self._slots["ema"][...] = self._weights
+        self._buffers = []
         for p, place in zip(parameters, self._places, strict=True):
             p.data, p.buffer = self._weights[place].reshape(p.shape), self._gradients[place].reshape(p.shape)
             p.grad = None
+            self._buffers.append(p.buffer)
             if id(p) in known:
                 for name in self._slots.keys() & before.keys():
                     self._slots[name][place] = before[name][known[id(p)]]
@@ -296,8 +310,7 @@ class Optimizer(Configurable):
     def _owns(self, parameters: Sequence[Parameter]) -> bool:
         """Whether these are its parameters and still lie in its buffers: another optimizer may have taken them over."""
         return len(parameters) == len(self.parameters) and all(
-            p is q and p.buffer is not None and p.buffer.base is self._gradients
-            for p, q in zip(parameters, self.parameters, strict=True)
+            p is q and p.buffer is own for p, q, own in zip(parameters, self.parameters, self._buffers, strict=True)
         )
 
     def _stretches(self, chosen: Callable[[Parameter], bool]) -> list[slice]:
@@ -305,7 +318,7 @@ class Optimizer(Configurable):
         found: list[slice] = []
         for p, place in zip(self.parameters, self._places, strict=True):
             if chosen(p):
-                joins = found and found[-1].stop == place.start
+                joins = found and _aligned(found[-1].stop) == place.start
                 found.append(slice(found.pop().start, place.stop) if joins else place)
         return found
 

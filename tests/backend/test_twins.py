@@ -26,8 +26,7 @@ def functions(path: Path) -> dict[str, list[str]]:
 def test_twins_have_the_same_functions(stem: str) -> None:
     numpy, cupy = (functions(BACKEND / library / f"{stem}.py") for library in ("numpy", "cupy"))
     assert numpy == {name: parameters for name, parameters in cupy.items() if name in numpy}
-    own = set(cupy) - set(numpy)
-    assert own <= {"tiles_for", "width"}, "what a launcher has besides"
+    assert set(cupy) == set(numpy)
 
 
 def test_every_family_of_kernels_is_there_twice() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from gpudl.backend.cupy import depthwise_tiles, first_layer, precision, tiles
+from gpudl.backend.cupy import choosing, depthwise_tiles, first_layer, precision, tiles
 from gpudl.shapes import ConvGeometry, DepthwiseGeometry
 
 ITEMSIZE = {"float": 4, "double": 8, "__half": 2, "__nv_bfloat16": 2}
@@ -17,22 +17,33 @@ MATHS = {
     "__half": (precision.SIXTEEN, precision.FMA),
     "__nv_bfloat16": (precision.SIXTEEN, precision.FMA),
 }
-TILES = {
-    "float": (tiles.WIDE, tiles.MEDIUM, tiles.NARROW, tiles.FLAT),
-    "double": (tiles.DOUBLE,),
-    "__half": tiles.OF_SIXTEEN,
-    "__nv_bfloat16": tiles.OF_SIXTEEN,
-}
+
+
+def tiles_of(kind: str, math: int, own: dict[str, Any], width: int, index: str) -> list[tiles.Tiles]:
+    """All tiles that choosing.py may choose for a kernel."""
+    if kind == "double":
+        return [tiles.DOUBLE]
+    if "GATHER" in own:
+        large = (tiles.LARGE,) if own["WHOLE"] and index == "int" else ()
+        plain, tensor = (tiles.WIDE, tiles.MEDIUM, tiles.NARROW), (*large, tiles.MIDDLE, tiles.SMALL, tiles.NARROW)
+        found = plain if math == precision.FMA or width == 1 else tensor
+    else:
+        plain = (tiles.WIDE, tiles.MEDIUM, tiles.NARROW, tiles.FLAT)
+        found = plain if math == precision.FMA else (tiles.LONG, tiles.MIDDLE, tiles.SMALL, tiles.NARROW, tiles.FLAT)
+    return [tiles.of_type(each, ITEMSIZE[kind]) for each in found]
+
+
 OTHERS = {
     "relu": ("forward", "backward"),
     "dropout": ("drop",),
     "parts": ("add_parts",),
     "scatter": ("add_rows",),
     "softmax": ("softmax_rows", "softmax_gradient", "picked_loss", "picked_gradient", "crossed_loss",
-                "crossed_gradient"),
+                "crossed_gradient", "picked_of_logits", "crossed_of_logits"),
     "totals": ("add_values",),
-    "columns": ("sum_columns", "sum_gradients", "moments_of_columns", "join_moments", "relu_gradients", "finish_rows",
-                "normalize_rows", "normalize_gradients"),
+    "columns": ("sum_columns", "sum_gradients", "moments_of_columns", "join_moments", "join_gradients",
+                "relu_gradients"),
+    "rows": ("finish_rows", "normalize_rows", "normalize_gradients"),
     "pool2d": ("max_forward", "max_backward", "average_forward", "average_backward"),
     "global_pool": ("average", "largest", "share_gradient"),
     "depthwise": ("forward", "input_gradient", "kernel_gradient"),
@@ -65,20 +76,25 @@ class Instance:
         return math != precision.FMA or ITEMSIZE[self.macros["T"]] > 2
 
 
+WAYS = (
+    ("gather", {"GATHER": 1, "RELU": 1, "POINTWISE": 0, "WHOLE": 0, "A_IS_DEEP": 1}),
+    ("gather", {"GATHER": 1, "RELU": 1, "POINTWISE": 0, "WHOLE": 1, "A_IS_DEEP": 1}),
+    ("gather", {"GATHER": 1, "RELU": 1, "POINTWISE": 1, "WHOLE": 1, "A_IS_DEEP": 1}),
+    ("kernel_gradient", {"KERNEL_GRADIENT": 1, "POINTWISE": 0, "A_IS_DEEP": 0}),
+    ("kernel_gradient", {"KERNEL_GRADIENT": 1, "POINTWISE": 1, "A_IS_DEEP": 0}),
+)
+
+
 def convolutions(index: str = "int") -> Iterator[Instance]:
-    for kind, itemsize in ITEMSIZE.items():
-        for sizes, math, widths in itertools.product(TILES[kind], MATHS[kind], ((1, 1), (1, 0), (0, 1), (0, 0))):
-            width, kernel_width = (16 // itemsize if w else 1 for w in widths)
-            macros = {"T": kind, "INDEX": index, **sizes.macros(), "MATH": math, "WIDTH": width,
-                      "KERNEL_WIDTH": kernel_width, "BFLOAT16": int("bfloat" in kind)}  # fmt: skip
-            for pointwise, (name, own, deep) in itertools.product(
-                (0, 1), (("gather", {"GATHER": 1, "RELU": 1}, 1), ("kernel_gradient", {"KERNEL_GRADIENT": 1}, 0))
-            ):
-                if name == "gather" and sizes.rows == tiles.FLAT.rows:
-                    continue  # tiles of few rows are for the kernel gradient
-                shared = sizes.shared_bytes(itemsize, bool(deep))
-                all_macros = {**own, "POINTWISE": pointwise, "A_IS_DEEP": deep, **macros}
-                yield Instance("conv2d", (name,), all_macros, sizes.threads, shared)
+    widths = ((1, 1), (1, 0), (0, 1), (0, 0))
+    for (kind, itemsize), (name, own), wide in itertools.product(ITEMSIZE.items(), WAYS, widths):
+        width, kernel_width = (16 // itemsize if w else 1 for w in wide)
+        for math in MATHS[kind]:
+            for sizes in tiles_of(kind, math, own, width, index):
+                macros = {**own, "T": kind, "INDEX": index, **sizes.macros(), "MATH": math, "WIDTH": width,
+                          "KERNEL_WIDTH": kernel_width, "BFLOAT16": int("bfloat" in kind)}  # fmt: skip
+                shared = sizes.shared_bytes(itemsize, bool(own["A_IS_DEEP"]))
+                yield Instance("conv2d", (name,), macros, sizes.threads, shared)
 
 
 FIRST_LAYERS = (((1, 16, 16, 1), (3, 3, 1, 32)), ((1, 32, 32, 3), (7, 7, 3, 64), 2))
@@ -90,12 +106,12 @@ DEPTHWISE = (((1, 16, 16, 32), (3, 3, 32, 1)), ((1, 16, 16, 32), (5, 5, 32, 1), 
 def first_layers(index: str = "int") -> Iterator[Instance]:
     for (kind, itemsize), shape in itertools.product(ITEMSIZE.items(), FIRST_LAYERS):
         conv = ConvGeometry.of(*shape)
-        sizes = tiles.tiles_for(conv.filters, itemsize)
+        sizes = choosing.plain_tiles(conv.filters, itemsize)
         tile = first_layer.tile_of(sizes)
         shared = sizes.shared_bytes(itemsize, a_is_deep=True) + first_layer.patch_bytes(conv, tile, itemsize)
         for math in MATHS[kind]:
-            macros = {"GATHER": 1, "RELU": 1, "T": kind, "INDEX": index, **sizes.macros(), "A_IS_DEEP": 1, "MATH": math,
-                      "WIDTH": 1, "KERNEL_WIDTH": 16 // itemsize, "BFLOAT16": int("bfloat" in kind),
+            macros = {"GATHER": 1, "RELU": 1, "WHOLE": 0, "T": kind, "INDEX": index, **sizes.macros(), "A_IS_DEEP": 1,
+                      "MATH": math, "WIDTH": 1, "KERNEL_WIDTH": 16 // itemsize, "BFLOAT16": int("bfloat" in kind),
                       **first_layer.shape_macros(conv, tile)}  # fmt: skip
             yield Instance("first_layer", ("first_layer",), macros, sizes.threads, shared)
 
@@ -115,5 +131,6 @@ def of_a_shape(index: str = "int") -> list[Instance]:
 
 
 def others(stem: str, kind: str = "float", index: str = "int") -> Instance:
-    macros = {"T": kind, "INDEX": index, "WINNER": "unsigned char", "LABEL": "int", "LANES": 4}
+    macros = {"T": kind, "INDEX": index, "WINNER": "unsigned char", "LABEL": "int", "LANES": 4, "SHARE": 8,
+              "PACK": 16 // ITEMSIZE[kind]}  # fmt: skip
     return Instance(stem, OTHERS[stem], macros)

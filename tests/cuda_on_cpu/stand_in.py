@@ -10,8 +10,8 @@ import re
 import sys
 from functools import cached_property
 from operator import attrgetter
-from types import ModuleType
-from typing import Any
+from types import ModuleType, SimpleNamespace
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -48,6 +48,10 @@ class ndarray:  # noqa: N801  CuPy's name
 
     # What is asked for most, by a shorter way than __getattr__
     shape, dtype, ndim, size = (property(attrgetter(f"_a.{name}")) for name in ("shape", "dtype", "ndim", "size"))
+
+    @property
+    def data(self) -> SimpleNamespace:
+        return SimpleNamespace(ptr=self._a.ctypes.data)
 
     def get(self) -> np.ndarray:
         _read_back()
@@ -331,6 +335,7 @@ _compute = Stream()
 
 class _Device:
     compute_capability = "90"
+    attributes: ClassVar = {"MultiProcessorCount": 132}
     id = 0
 
     def __init__(self, _: int = 0) -> None: ...

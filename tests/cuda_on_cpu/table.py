@@ -69,7 +69,11 @@ def _called(instance: Instance, name: str) -> str:
         words += [MATHS[macros["MATH"]], f"{macros['BM']}x{macros['BN']}"]
     if "DOWN" in macros:
         words.append(f"kernel {macros['DOWN']}x{macros['ACROSS']} by {macros['STRIDE_DOWN']}")
-    words += [word for macro, word in (("POINTWISE", "1x1"), ("FLIPPED", "flipped")) if macros.get(macro)]
+    words += [
+        word
+        for macro, word in (("POINTWISE", "1x1"), ("WHOLE", "whole steps"), ("FLIPPED", "flipped"))
+        if macros.get(macro)
+    ]
     return ", ".join(words)
 
 

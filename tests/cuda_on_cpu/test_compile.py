@@ -84,6 +84,6 @@ def test_the_table_of_registers_is_up_to_date() -> None:
 
 
 def test_a_mistake_is_told_with_its_line() -> None:
-    code = launching.source("relu.cu", {"T": "float", "INDEX": "int"}).replace("T(0);  // NaN", "nothing;  // NaN")
-    with pytest.raises(RuntimeError, match=r"relu\.cu\(5\): error: identifier \"nothing\" is undefined"):
+    code = launching.source("relu.cu", {"T": "float", "INDEX": "int", "PACK": 4}).replace("= 0;  // NaN", "= nothing;")
+    with pytest.raises(RuntimeError, match=r"relu\.cu\(9\): error: identifier \"nothing\" is undefined"):
         nvrtc.compile(code, 90)

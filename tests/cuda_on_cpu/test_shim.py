@@ -13,7 +13,8 @@ import pytest
 
 from cuda_on_cpu import compiler, stand_in
 from gpudl.backend.cupy import launching
-from gpudl.backend.cupy.tiles import MEDIUM, tiles_for
+from gpudl.backend.cupy.precision import THREE_TF32
+from gpudl.backend.cupy.tiles import SMALL
 from gpudl.shapes import ConvGeometry
 
 pytestmark = pytest.mark.skipif(compiler.why_not() is not None, reason=str(compiler.why_not()))
@@ -158,7 +159,7 @@ FAULTS = {
     "a barrier": ("__syncthreads();  // this step's", "// this step's"),
     "a wait": ("wait_for_copies<STAGES - 2>();", "wait_for_copies<STAGES - 1>();"),
     "the last of the depth": ("(depth + BK - 1) / BK", "depth / BK"),
-    "the padding": ("unsigned(h) < unsigned(g.rows.size)", "h <= g.rows.size"),
+    "the padding": ("unsigned(row[i] + down) < unsigned(g.rows.size)", "row[i] + down <= g.rows.size"),
     "a tap": ("line.remainder * g.columns.stride + g.columns.base", "line.remainder * g.columns.stride"),
     "a row of the tile": ("i / ROW_PACK * 8 * ROW_PACK", "i / ROW_PACK * 4 * ROW_PACK"),
 }
@@ -167,7 +168,7 @@ FAULTS = {
 @pytest.mark.parametrize("fault", [None, *FAULTS])
 def test_faults_in_the_convolution(cupy: Any, fault: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     """gpudl's own kernel, with one thing wrong in its text."""
-    from gpudl.backend.cupy import conv2d
+    from gpudl.backend.cupy import choosing, conv2d
     from gpudl.backend.numpy import conv2d as expected
 
     if not isinstance(cupy.asarray(1.0), stand_in.ndarray):
@@ -185,7 +186,7 @@ def test_faults_in_the_convolution(cupy: Any, fault: str | None, monkeypatch: py
     monkeypatch.setattr(launching, "source", planted)
     launching.compiled.cache_clear()
     conv = ConvGeometry.of((2, 8, 7, 12), (3, 3, 12, 40), 1, "same")
-    assert tiles_for(40, 4) is MEDIUM
+    assert choosing.for_gather(2 * 8 * 7, 40, 1, 4, THREE_TF32, 12, 4, "int") is SMALL
     rng = np.random.default_rng(0)
     x, kernel = (rng.standard_normal(shape).astype(np.float32) for shape in (conv.x_shape, conv.kernel_shape))
     try:

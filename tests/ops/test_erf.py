@@ -24,7 +24,8 @@ def test_to_rounding(put: Any, values: list[float]) -> None:
     expected = np.array([math.erf(value) for value in single], np.float32)
     got = to_numpy(ops.erf(put(single)))
     assert got.dtype == np.float32
-    assert (np.abs(got - expected) <= 4 * np.spacing(np.abs(expected))).all()
+    flushed = 0 if put is np.asarray else np.finfo(np.float32).tiny  # CuPy's kernels take what is smaller for 0
+    assert (np.abs(got - expected) <= 4 * np.spacing(np.abs(expected)) + flushed).all()
 
 
 def test_where_the_formulas_meet_and_at_the_ends(put: Any) -> None:

@@ -32,7 +32,8 @@ def test_reductions(put: Any, drawn: Any) -> None:
     check_op(ops.var, [put(x)], settings, oracle=np.var)
     check_op(ops.prod, [put(x)], settings, oracle=np.prod)
     check_op(ops.logsumexp, [put(x)], settings, oracle=lambda x, **more: np.log(np.exp(x).sum(**more)))
-    assert x.std(axis=settings["axis"]).min() == 0 or check_op(ops.std, [put(x)], settings, oracle=np.std) is None
+    if x.std(axis=settings["axis"]).min() > 0.05:  # where numbers are nearly equal, its gradient is rounding
+        check_op(ops.std, [put(x)], settings, oracle=np.std)
     check_op(ops.norm, [put(x)], settings, oracle=lambda x, **more: np.sqrt((x**2).sum(**more)))
     if isinstance(settings["axis"], int):
         for order in (1, 3, 2.5, np.inf, -np.inf):

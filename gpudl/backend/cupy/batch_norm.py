@@ -1,32 +1,41 @@
-"""Batch normalization on the GPU, of rows (M, C): launches of columns.cu.
+"""Batch normalization on the GPU, of rows (M, C): launches of columns.cu and rows.cu.
 
 Forward reads x twice, once for its moments and once to normalize it, and writes y; backward reads dy and x twice and
-writes dx. There is nothing else of the batch's size.
+writes dx. There is nothing else of the batch's size. Whatever is as long as a row is made by one launch.
 """
 
 from __future__ import annotations
 
 from gpudl.backend import Array, array_module
-from gpudl.backend.cupy.columns import moments, sums_of_gradients
-from gpudl.backend.cupy.launching import contiguous, launch_each
+from gpudl.backend.cupy.columns import gradients, moments
+from gpudl.backend.cupy.launching import contiguous, launch_each, pack
 
 
-def forward(x: Array, gamma: Array | None, beta: Array | None, epsilon: float) -> tuple[Array, Array, Array]:
-    """Normalize by the batch's own statistics -> y (M, C), mean (C,), biased variance (C,)."""
-    xp = array_module(x)
+def forward(
+    x: Array, gamma: Array | None, beta: Array | None, moving: tuple[Array, Array], momentum: float, epsilon: float
+) -> tuple[Array, Array, Array]:
+    """Normalize by the batch's own statistics -> y (M, C), mean (C,), scale = 1 / sqrt(biased variance + epsilon).
+
+    The moving mean and variance, (C,), follow in place: moving = momentum * moving + (1 - momentum) * batch.
+    """
     x = contiguous(x)
-    mean, variance = moments(x)
-    scale = 1 / xp.sqrt(variance + x.dtype.type(epsilon))
-    return normalize(x, mean, scale, gamma, beta), mean, variance
+    own = tuple(_column(a, x) for a in moving)
+    mean, scale, factor = moments(x, _column(gamma, x), own, momentum, epsilon)
+    for moves, moved in zip(moving, own, strict=True):
+        if moved is not moves:
+            moves[...] = moved
+    return _normalized(x, mean, factor, beta), mean, scale
 
 
 def normalize(x: Array, mean: Array, scale: Array, gamma: Array | None, beta: Array | None) -> Array:
     """gamma (x - mean) scale + beta, as (x - mean) * factor + beta: exact where x is near the mean."""
-    xp = array_module(x)
-    x = contiguous(x)
-    y = xp.empty_like(x)
-    columns = [_column(a, x) for a in (mean, scale if gamma is None else scale * gamma, beta)]
-    launch_each("columns", "normalize_rows", x.size, (x, *columns, y, x.shape[1]))
+    return _normalized(contiguous(x), mean, scale if gamma is None else scale * gamma, beta)
+
+
+def _normalized(x: Array, mean: Array, factor: Array, beta: Array | None) -> Array:
+    y, at_once = array_module(x).empty(x.shape, x.dtype), pack(x, x.shape[1])
+    columns = [_column(a, x) for a in (mean, factor, beta)]
+    launch_each("rows", "normalize_rows", x.size // at_once, (x, *columns, y, x.shape[1]), x.size, PACK=at_once)
     return y
 
 
@@ -37,20 +46,13 @@ def backward(
 
     In training dx = gamma scale (dy - mean(dy) - xhat mean(dy xhat)); with fixed statistics dx = gamma scale dy.
     """
-    xp = array_module(x)
     dy, x = contiguous(dy), contiguous(x)
-    mean, scale = _column(mean, x), _column(scale, x)
-    dbeta, projected = sums_of_gradients(dy, x, mean)
-    dgamma = projected * scale
-    factor = scale if gamma is None else scale * gamma
-    dx = xp.empty_like(dy)
-    if training:
-        drift, pull = dbeta / x.shape[0], dgamma * scale / x.shape[0]
-    else:
-        drift = pull = xp.zeros_like(dbeta)
-    columns = [_column(a, x) for a in (mean, factor, drift, pull)]
-    launch_each("columns", "normalize_gradients", x.size, (dy, x, *columns, dx, x.shape[1]))
-    return dx, dgamma, dbeta
+    mean, scale, gamma = (_column(a, x) for a in (mean, scale, gamma))
+    found = gradients(dy, x, mean, scale, gamma, training)
+    dx, at_once = array_module(x).empty(dy.shape, dy.dtype), pack(x, x.shape[1])
+    arguments = (dy, x, mean, found, dx, x.shape[1])
+    launch_each("rows", "normalize_gradients", x.size // at_once, arguments, x.size, PACK=at_once)
+    return dx, found[0], found[1]
 
 
 def _column(values: Array | None, x: Array) -> Array | None:

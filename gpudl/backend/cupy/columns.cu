@@ -1,21 +1,22 @@
-// Sums over the rows of a matrix (M, C), one for each column, and what is done to rows alike.
+// Sums over the rows of a matrix (M, C), one for each column.
 //
 // Memory plan. 32 lanes read 32 neighbouring columns, so that every access is a whole line of 128 bytes; the 8 warps of
 // a block take every eighth row of its share of the rows. Their sums meet in shared memory; those of different blocks
 // are left in `parts`, and added up in a fixed order. The matrix is read once.
 
-constexpr int COLUMNS_OF_BLOCK = 32, WARPS_OF_BLOCK = 8;
+constexpr int COLUMNS_OF_BLOCK = 32, WARPS_OF_BLOCK = 8, WARPS_THAT_JOIN = 32;
 
-// The sum of what the warps of a block have, for each of its 32 columns, in the first warp.
+// The sum of what the warps of a block have, for each of its 32 columns, in all of them.
+template <int WARPS = WARPS_OF_BLOCK>
 __device__ __forceinline__ Sum over_warps(Sum mine) {
-    Sum(&of_warps)[WARPS_OF_BLOCK][COLUMNS_OF_BLOCK] = shared<Sum[WARPS_OF_BLOCK][COLUMNS_OF_BLOCK]>();
+    Sum(&of_warps)[WARPS][COLUMNS_OF_BLOCK] = shared<Sum[WARPS][COLUMNS_OF_BLOCK]>();
     const int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP;
     __syncthreads();  // what was there before has been read
     of_warps[warp][lane] = mine;
     __syncthreads();
     Sum total = of_warps[0][lane];
 #pragma unroll
-    for (int other = 1; other < WARPS_OF_BLOCK; ++other) total += of_warps[other][lane];
+    for (int other = 1; other < WARPS; ++other) total += of_warps[other][lane];
     return total;
 }
 
@@ -25,8 +26,10 @@ extern "C" __global__ void sum_columns(const T* __restrict__ x, Sum* __restrict_
     const int column = blockIdx.x * COLUMNS_OF_BLOCK + threadIdx.x % WARP;
     const int begin = blockIdx.y * share, end = min(begin + share, rows);
     Sum total = 0;
-    if (column < columns)
+    if (column < columns) {
+#pragma unroll 4
         for (int row = begin + threadIdx.x / WARP; row < end; row += WARPS_OF_BLOCK) total += x[INDEX(row) * columns + column];
+    }
     total = over_warps(total);
     if (threadIdx.x < WARP && column < columns) parts[INDEX(blockIdx.y) * columns + column] = total;
 }
@@ -37,13 +40,15 @@ extern "C" __global__ void relu_gradients(const T* __restrict__ dy, const T* __r
     const int column = blockIdx.x * COLUMNS_OF_BLOCK + threadIdx.x % WARP;
     const int begin = blockIdx.y * share, end = min(begin + share, rows);
     Sum total = 0;
-    if (column < columns)
+    if (column < columns) {
+#pragma unroll 4
         for (int row = begin + threadIdx.x / WARP; row < end; row += WARPS_OF_BLOCK) {
             const INDEX i = INDEX(row) * columns + column;
             const T passed = y[i] > 0 ? dy[i] : dy[i] * T(0);  // NaN stays
             dx[i] = passed;
             total += passed;
         }
+    }
     total = over_warps(total);
     if (threadIdx.x < WARP && column < columns) parts[INDEX(blockIdx.y) * columns + column] = total;
 }
@@ -56,6 +61,7 @@ extern "C" __global__ void sum_gradients(const T* __restrict__ dy, const T* __re
     Sum of_gradients = 0, of_products = 0;
     if (column < columns) {
         const Sum middle = mean[column];
+#pragma unroll 4
         for (int row = begin + threadIdx.x / WARP; row < end; row += WARPS_OF_BLOCK) {
             const INDEX i = INDEX(row) * columns + column;
             of_gradients += dy[i];
@@ -83,68 +89,89 @@ __device__ __forceinline__ Moments both(const Moments& a, const Moments& b) {
     return {count, a.mean + apart * share, a.squares + b.squares + apart * apart * a.count * share};
 }
 
-// parts (blocks, 3, C): count, mean and sum of squares of each column over `share` rows, in one pass.
-extern "C" __global__ void moments_of_columns(const T* __restrict__ x, Sum* __restrict__ parts, const int share,
-                                              const int rows, const int columns) {
+// The moments of what the warps of a block have, for each of its 32 columns, in the first warp.
+__device__ __forceinline__ Moments over_warps(Moments mine) {
     Moments(&of_warps)[WARPS_OF_BLOCK][COLUMNS_OF_BLOCK] = shared<Moments[WARPS_OF_BLOCK][COLUMNS_OF_BLOCK]>();
-    const int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP, column = blockIdx.x * COLUMNS_OF_BLOCK + lane;
-    const int begin = blockIdx.y * share, end = min(begin + share, rows);
-    Moments mine{0, 0, 0};
-    if (column < columns)
-        for (int row = begin + warp; row < end; row += WARPS_OF_BLOCK) {
-            const Sum value = x[INDEX(row) * columns + column], apart = value - mine.mean;
-            mine.count += 1;
-            mine.mean += apart / mine.count;
-            mine.squares += apart * (value - mine.mean);
-        }
+    const int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP;
     of_warps[warp][lane] = mine;
     __syncthreads();
-    if (warp > 0 || column >= columns) return;
+    if (warp > 0) return mine;
     for (int other = 1; other < WARPS_OF_BLOCK; ++other) mine = both(mine, of_warps[other][lane]);
-    const INDEX first = INDEX(blockIdx.y) * 3 * columns + column;
-    parts[first] = mine.count, parts[first + columns] = mine.mean, parts[first + 2 * columns] = mine.squares;
+    return mine;
 }
 
-// mean (C,) and biased variance (C,), of parts (blocks, 3, C).
-extern "C" __global__ void join_moments(const Sum* __restrict__ parts, Sum* __restrict__ mean, Sum* __restrict__ variance,
-                                        const int blocks, const INDEX columns) {
-    const INDEX column = thread_number();
-    if (column >= columns) return;
-    Moments all{0, 0, 0};
-    for (int block = 0; block < blocks; ++block) {
-        const INDEX first = INDEX(block) * 3 * columns + column;
-        all = both(all, {parts[first], parts[first + columns], parts[first + 2 * columns]});
+// parts (blocks, 3, C): count, mean and sum of squares of each column over `share` rows, in one pass. A thread adds up
+// how far its numbers are from the first of them: sums of the numbers themselves would lose what lies behind their mean.
+extern "C" __global__ void moments_of_columns(const T* __restrict__ x, Sum* __restrict__ parts, const int share,
+                                              const int rows, const int columns) {
+    const int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP, column = blockIdx.x * COLUMNS_OF_BLOCK + lane;
+    const int begin = blockIdx.y * share + warp, end = min((int(blockIdx.y) + 1) * share, rows);
+    Moments mine{0, 0, 0};
+    if (column < columns && begin < end) {
+        const Sum first = x[INDEX(begin) * columns + column];
+        Sum total = 0, squares = 0;
+#pragma unroll 4
+        for (int row = begin; row < end; row += WARPS_OF_BLOCK) {
+            const Sum apart = x[INDEX(row) * columns + column] - first;
+            total += apart, squares += apart * apart;
+        }
+        const Sum count = (end - begin + WARPS_OF_BLOCK - 1) / WARPS_OF_BLOCK;
+        mine = {count, first + total / count, squares - total * total / count};
     }
-    mean[column] = all.mean;
-    variance[column] = all.squares / all.count;
+    mine = over_warps(mine);
+    if (warp > 0 || column >= columns) return;
+    const INDEX to = INDEX(blockIdx.y) * 3 * columns + column;
+    parts[to] = mine.count, parts[to + columns] = mine.mean, parts[to + 2 * columns] = mine.squares;
 }
 
-// x + bias, a number for each column, or none; with `relu` what is below 0 becomes 0.
-extern "C" __global__ void finish_rows(T* __restrict__ x, const T* __restrict__ bias, const int relu, const int columns,
-                                       const INDEX size) {
-    const INDEX i = thread_number();
-    if (i >= size) return;
-    const T value = x[i] + (bias ? bias[i % columns] : T(0));
-    x[i] = relu && value < 0 ? T(0) : value;
+// found (3, C): of parts (blocks, 3, C) the mean, scale = 1 / sqrt(variance + epsilon) with the biased variance, and
+// gamma scale. The moving mean and variance go a `step` of 1 - `keep` towards those of the batch.
+extern "C" __global__ void __launch_bounds__(1024)
+    join_moments(const Sum* __restrict__ parts, const T* __restrict__ gamma, T* __restrict__ moving_mean,
+                 T* __restrict__ moving_variance, Sum* __restrict__ found, const int blocks, const int rows,
+                 const int columns, const T keep, const T step, const T epsilon) {
+    const int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP, column = blockIdx.x * COLUMNS_OF_BLOCK + lane;
+    const int end = column < columns ? blocks : 0;
+    Sum total = 0, squares = 0;
+#pragma unroll 4
+    for (int block = warp; block < end; block += WARPS_THAT_JOIN) {
+        const Sum* part = parts + INDEX(block) * 3 * columns + column;
+        total += part[0] * part[columns];
+    }
+    const Sum mean = over_warps<WARPS_THAT_JOIN>(total) / rows;
+#pragma unroll 4
+    for (int block = warp; block < end; block += WARPS_THAT_JOIN) {
+        const Sum* part = parts + INDEX(block) * 3 * columns + column;
+        const Sum apart = part[columns] - mean;
+        squares += part[2 * columns] + part[0] * apart * apart;
+    }
+    const Sum variance = over_warps<WARPS_THAT_JOIN>(squares) / rows, scale = 1 / sqrt(variance + epsilon);
+    if (warp > 0 || column >= columns) return;
+    found[column] = mean, found[columns + column] = scale;
+    found[2 * columns + column] = gamma ? gamma[column] * scale : scale;
+    moving_mean[column] = moving_mean[column] * keep + step * mean;
+    moving_variance[column] = moving_variance[column] * keep + step * variance;
 }
 
-// y = (x - mean) factor + beta; a factor and a beta for each column, beta possibly none.
-extern "C" __global__ void normalize_rows(const T* __restrict__ x, const Sum* __restrict__ mean,
-                                          const Sum* __restrict__ factor, const T* __restrict__ beta, T* __restrict__ y,
-                                          const int columns, const INDEX size) {
-    const INDEX i = thread_number();
-    if (i >= size) return;
-    const int column = i % columns;
-    y[i] = (x[i] - mean[column]) * factor[column] + (beta ? beta[column] : T(0));
-}
-
-// dx = factor (dy - drift - pull (x - mean)): the gradient through batch normalization in training.
-extern "C" __global__ void normalize_gradients(const T* __restrict__ dy, const T* __restrict__ x,
-                                               const Sum* __restrict__ mean, const Sum* __restrict__ factor,
-                                               const Sum* __restrict__ drift, const Sum* __restrict__ pull,
-                                               T* __restrict__ dx, const int columns, const INDEX size) {
-    const INDEX i = thread_number();
-    if (i >= size) return;
-    const int column = i % columns;
-    dx[i] = factor[column] * (dy[i] - drift[column] - pull[column] * (x[i] - mean[column]));
+// found (5, C): of parts (blocks, 2, C), the sums of dy and of dy (x - mean), the gradients of gamma and beta, and what
+// dx is made of: drift and pull, which are 0 without `training`, and gamma scale. Source: Ioffe and Szegedy 2015.
+extern "C" __global__ void __launch_bounds__(1024)
+    join_gradients(const Sum* __restrict__ parts, const Sum* __restrict__ scale, const T* __restrict__ gamma,
+                   Sum* __restrict__ found, const int blocks, const int rows, const int columns, const int training) {
+    const int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP, column = blockIdx.x * COLUMNS_OF_BLOCK + lane;
+    const int end = column < columns ? blocks : 0;
+    Sum of_gradients = 0, of_products = 0;
+#pragma unroll 4
+    for (int block = warp; block < end; block += WARPS_THAT_JOIN) {
+        const Sum* part = parts + INDEX(block) * 2 * columns + column;
+        of_gradients += part[0], of_products += part[columns];
+    }
+    of_gradients = over_warps<WARPS_THAT_JOIN>(of_gradients);
+    of_products = over_warps<WARPS_THAT_JOIN>(of_products);
+    if (warp > 0 || column >= columns) return;
+    const Sum dgamma = of_products * scale[column];
+    found[column] = dgamma, found[columns + column] = of_gradients;
+    found[2 * columns + column] = training ? of_gradients / rows : Sum(0);
+    found[3 * columns + column] = training ? dgamma * scale[column] / rows : Sum(0);
+    found[4 * columns + column] = gamma ? gamma[column] * scale[column] : scale[column];
 }

@@ -5,20 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 from gpudl.backend import Array, array_module
-from gpudl.backend.cupy.launching import index_type, launch, launch_each, type_of
+from gpudl.backend.cupy.launching import index_type, launch, multiprocessors, type_of
 from gpudl.backend.cupy.parts import sum_of_parts
 
-COLUMNS, WARPS = 32, 8
-"""What a block of columns.cu takes: 32 columns, 8 rows at a time."""
+COLUMNS, WARPS, WARPS_THAT_JOIN = 32, 8, 32
+"""What a block of columns.cu takes: 32 columns, 8 rows at a time, or 32 parts."""
 
-BLOCKS = 528
-"""Blocks that keep a large GPU busy, four for each of 132 multiprocessors."""
+BLOCKS = 8
+"""Blocks that keep a multiprocessor busy."""
 
 
 def _shares(rows: int, columns: int) -> tuple[int, int]:
     """Return into how many shares the rows are cut, and how many rows each has; at least 8 for each warp."""
     wide = -(-columns // COLUMNS)
-    blocks = max(1, min(BLOCKS // wide, rows // (8 * WARPS)))
+    blocks = max(1, min(multiprocessors() * BLOCKS // wide, rows // (8 * WARPS)))
     share = -(-rows // blocks)
     return -(-rows // share), share
 
@@ -45,21 +45,35 @@ def sums(x: Array) -> Array:
 
 def relu_gradients(dy: Array, y: Array) -> tuple[Array, Array]:
     """dy and y (M, C) -> dx = dy where y > 0, else 0, and its sums over the rows (C,)."""
-    dx = array_module(y).empty_like(y)
+    dx = array_module(y).empty(y.shape, y.dtype)
     if y.size == 0:
         return dx, array_module(y).zeros(y.shape[1], y.dtype)
     return dx, sum_of_parts(_reduced("relu_gradients", (dy, y, dx), 1, 1))[0]
 
 
-def sums_of_gradients(dy: Array, x: Array, mean: Array) -> Array:
-    """dy and x (M, C), mean (C,) -> the sums over the rows of dy and of dy (x - mean), (2, C)."""
-    return sum_of_parts(_reduced("sum_gradients", (dy, x), 2, 1, (mean,)))
+def _joined(name: str, parts: Array, kinds: int, before: tuple[Any, ...], after: tuple[Any, ...]) -> Array:
+    """Run a kernel that makes (kinds, C) of parts (blocks, ..., C)."""
+    blocks, columns = len(parts), parts.shape[-1]
+    found = array_module(parts).empty((kinds, columns), parts.dtype)
+    macros: dict[str, Any] = {"T": type_of(parts), "INDEX": index_type(parts)}
+    threads = COLUMNS * WARPS_THAT_JOIN
+    arguments = (parts, *before, found, blocks, *after)
+    launch("columns", name, macros, (-(-columns // COLUMNS),), threads, arguments, threads * parts.dtype.itemsize)
+    return found
 
 
-def moments(x: Array) -> tuple[Array, Array]:
-    """x (M, C) -> mean (C,) and biased variance (C,), in one pass over x."""
-    xp = array_module(x)
+def moments(x: Array, gamma: Array | None, moving: tuple[Any, ...], momentum: float, epsilon: float) -> Array:
+    """x (M, C), gamma (C,) or None -> mean, 1 / sqrt(variance + epsilon), gamma times that: (3, C).
+
+    The moving mean and variance, (C,), follow in place.
+    """
+    kind = x.dtype.type
     parts = _reduced("moments_of_columns", (x,), 3, 3)
-    mean, variance = (xp.empty(x.shape[1], x.dtype) for _ in range(2))
-    launch_each("columns", "join_moments", x.shape[1], (parts, mean, variance, len(parts)))
-    return mean, variance
+    numbers = (kind(momentum), kind(1 - momentum), kind(epsilon))
+    return _joined("join_moments", parts, 3, (gamma, *moving), (*x.shape, *numbers))
+
+
+def gradients(dy: Array, x: Array, mean: Array, scale: Array, gamma: Array | None, training: bool) -> Array:
+    """dy and x (M, C), the others (C,) -> dgamma, dbeta, drift, pull, factor of columns.cu: (5, C)."""
+    parts = _reduced("sum_gradients", (dy, x), 2, 1, (mean,))
+    return _joined("join_gradients", parts, 5, (scale, gamma), (*x.shape, int(training)))

@@ -54,6 +54,14 @@ struct __align__(sizeof(V) * N) Pack {
     V at[N];
 };
 
+#ifdef PACK
+
+// An array as packs of neighbours. It begins at a multiple of their size.
+__device__ __forceinline__ Pack<T, PACK>* packs(T* of) { return reinterpret_cast<Pack<T, PACK>*>(of); }
+__device__ __forceinline__ const Pack<T, PACK>* packs(const T* of) { return reinterpret_cast<const Pack<T, PACK>*>(of); }
+
+#endif
+
 // The sum over a warp, in every lane; always in the same order.
 template <class V>
 __device__ __forceinline__ V warp_sum(V value) {

@@ -25,34 +25,36 @@ struct Positions {
     static_assert(EACH * THREADS == BM * CHUNKS && THREADS % CHUNKS == 0);
     const T* x;
     const Gather& g;
-    int depth, channel, k;
-    INDEX image[EACH];
+    int depth, k;
+    INDEX place[EACH];  // of the first tap's number, which may lie outside
     int row[EACH], column[EACH];
 
     __device__ __forceinline__ Positions(const T* x, const Gather& g, int group, int first, int depth)
-        : x(x), g(g), depth(depth), channel(group * int(g.by_depth.number)), k(threadIdx.x % CHUNKS * WIDTH) {
+        : x(x), g(g), depth(depth), k(threadIdx.x % CHUNKS * WIDTH) {
 #pragma unroll
         for (int i = 0; i < EACH; ++i) {
             const int m = first + (threadIdx.x + i * THREADS) / CHUNKS;
-            const Quotient line = divide(m, g.by_columns), place = divide(line.quotient, g.by_rows);
-            const bool real = place.quotient < g.batch;
-            image[i] = INDEX(real ? place.quotient : 0) * g.rows.size * g.columns.size;
-            row[i] = real ? place.remainder * g.rows.stride + g.rows.base : -(1 << 30);
+            const Quotient line = divide(m, g.by_columns), image = divide(line.quotient, g.by_rows);
+            const bool real = image.quotient < g.batch;
+            const int h = image.remainder * g.rows.stride + g.rows.base;
             column[i] = line.remainder * g.columns.stride + g.columns.base;
+            place[i] = ((INDEX(real ? image.quotient : 0) * g.rows.size + h) * g.columns.size + column[i]) * g.channels +
+                       group * int(g.by_depth.number);
+            row[i] = real ? h : -(1 << 30);
         }
     }
 
     __device__ __forceinline__ void load(T* tile, int step) const {
         const int at = step * BK + k;
-        const Quotient tap = divide(at, g.by_depth), place = divide(tap.quotient, g.by_taps);
-        const int down = place.quotient * g.rows.step, right = place.remainder * g.columns.step;
+        const Quotient tap = divide(WHOLE ? step * BK : at, g.by_depth), window = divide(tap.quotient, g.by_taps);
+        const int down = window.quotient * g.rows.step, right = window.remainder * g.columns.step;
+        const INDEX apart = INDEX(down * g.columns.size + right) * g.channels + tap.remainder + (WHOLE ? k : 0);
 #pragma unroll
         for (int i = 0; i < EACH; ++i) {
-            const int h = row[i] + down, w = column[i] + right;
-            const bool inside = at < depth && unsigned(h) < unsigned(g.rows.size) && unsigned(w) < unsigned(g.columns.size);
-            const INDEX from = (image[i] + h * g.columns.size + w) * g.channels + channel + tap.remainder;
+            const bool inside = (WHOLE || at < depth) && unsigned(row[i] + down) < unsigned(g.rows.size) &&
+                                unsigned(column[i] + right) < unsigned(g.columns.size);
             copy_async<WIDTH * int(sizeof(T))>(tile + a_place((threadIdx.x + i * THREADS) / CHUNKS, k),
-                                               x + (inside ? from : 0), inside);
+                                               x + (inside ? place[i] + apart : 0), inside);
         }
     }
 };

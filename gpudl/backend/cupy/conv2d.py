@@ -5,26 +5,26 @@ from __future__ import annotations
 from typing import Any
 
 from gpudl.backend import Array, array_module
-from gpudl.backend.cupy import first_layer
+from gpudl.backend.cupy import choosing, first_layer
 from gpudl.backend.cupy.gather import Gather, backward_gathers, forward_gather
-from gpudl.backend.cupy.launching import contiguous, launch
+from gpudl.backend.cupy.launching import contiguous, index_type, launch
 from gpudl.backend.cupy.parts import sum_of_parts
-from gpudl.backend.cupy.tiles import macros_for, tiles_for, width
+from gpudl.backend.cupy.precision import products
+from gpudl.backend.cupy.tiles import macros_for, width
 from gpudl.shapes import ConvGeometry
-
-BUSY = 264 * 256
-"""Threads that keep a large GPU busy, 16 warps for each of 132 multiprocessors."""
 
 
 def _run_gather(x: Array, kernel: Array, bias: Array | None, y: Array, g: Gather, relu: bool = False) -> None:
-    each, itemsize = g.filters // g.groups, x.dtype.itemsize
-    tiles = tiles_for(each, itemsize)
+    each, depth, itemsize = g.filters // g.groups, g.channels // g.groups, x.dtype.itemsize
+    at_once, math, index = width(itemsize, depth, g.channels), products(x), index_type(x, y)
+    tiles = choosing.for_gather(g.positions, each, g.groups, itemsize, math, depth, at_once, index)
     macros: dict[str, Any] = {
         "GATHER": 1,
         "POINTWISE": int(g.pointwise),
         "RELU": int(relu),
+        "WHOLE": int(depth % tiles.depth == 0),
         **macros_for(tiles, x, y, a_is_deep=True),
-        "WIDTH": width(itemsize, g.channels // g.groups, g.channels),
+        "WIDTH": at_once,
         "KERNEL_WIDTH": width(itemsize, each, g.filters),
     }
     grid = (-(-g.positions // tiles.rows), g.groups * -(-each // tiles.columns))
@@ -66,12 +66,7 @@ def kernel_gradient(x: Array, dy: Array, conv: ConvGeometry) -> Array:
     x, dy, g = contiguous(x), contiguous(dy), forward_gather(conv)
     depth, each, itemsize = conv.channels // conv.groups, conv.filters // conv.groups, x.dtype.itemsize
     rows = conv.rows.window * conv.columns.window * depth
-    tiles = tiles_for(each, itemsize, rows)
-    blocks = -(-rows // tiles.rows) * conv.groups * -(-each // tiles.columns)
-    # As many parts as keep the GPU busy, none of fewer than 32 steps along the depth.
-    splits = max(1, min(BUSY // tiles.threads // blocks, g.positions // (32 * tiles.depth)))
-    share = -(-g.positions // splits)
-    splits = max(1, -(-g.positions // max(1, share)))
+    tiles, splits, share = choosing.for_gradient(rows, each, conv.groups, g.positions, itemsize, products(x))
     parts = xp.empty((splits, *conv.kernel_shape), "float32" if itemsize == 2 else x.dtype)
     macros: dict[str, Any] = {
         "KERNEL_GRADIENT": 1,
@@ -83,4 +78,4 @@ def kernel_gradient(x: Array, dy: Array, conv: ConvGeometry) -> Array:
     grid = (-(-rows // tiles.rows), conv.groups * -(-each // tiles.columns), splits)
     shared = tiles.shared_bytes(itemsize, a_is_deep=False)
     launch("conv2d", "kernel_gradient", macros, grid, tiles.threads, (x, dy, parts, share, g.numbers), shared)
-    return sum_of_parts(parts).astype(x.dtype, copy=False)
+    return sum_of_parts(parts, x.dtype)

@@ -33,13 +33,15 @@ __device__ __forceinline__ int window_of(int position, int tap, const Window& ax
     return from >= 0 && from % axis.stride == 0 && from / axis.stride < axis.out ? from / axis.stride : -1;
 }
 
+// With one kernel for each channel a thread makes PACK neighbouring channels, which it reads and writes at once; `channels`
+// counts packs.
 extern "C" __global__ void input_gradient(const T* __restrict__ dy, const T* __restrict__ kernel, T* __restrict__ dx,
                                           const Windows g, const INDEX size) {
     const INDEX i = thread_number();
     if (i >= size) return;
     const Place at = place_of(i, g);
     const int filters = g.channels * g.multiplier, filter = at.c * g.multiplier;
-    Sum sum = 0;
+    Pack<Sum, PACK> sum = {};
     for (int r = 0; r < g.rows.taps; ++r) {
         const int p = window_of(at.h, r, g.rows);
         if (p < 0) continue;
@@ -47,11 +49,15 @@ extern "C" __global__ void input_gradient(const T* __restrict__ dy, const T* __r
             const int q = window_of(at.w, s, g.columns);
             if (q < 0) continue;
             const INDEX window = ((INDEX(at.n) * g.rows.out + p) * g.columns.out + q) * filters + filter;
-            for (int m = 0; m < g.multiplier; ++m)
-                sum += dy[window + m] * kernel[(r * g.columns.taps + s) * filters + filter + m];
+            for (int m = 0; m < g.multiplier; ++m) {
+                const Pack<T, PACK> slopes = packs(dy)[window + m];
+                const Pack<T, PACK> taps = packs(kernel)[(r * g.columns.taps + s) * filters + filter + m];
+#pragma unroll
+                for (int j = 0; j < PACK; ++j) sum.at[j] += slopes.at[j] * taps.at[j];
+            }
         }
     }
-    dx[i] = sum;
+    packs(dx)[i] = sum;
 }
 
 // parts (shares, R, S, C * multiplier).

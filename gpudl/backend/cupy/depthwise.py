@@ -9,14 +9,14 @@ import numpy as np
 
 from gpudl.backend import Array, array_module
 from gpudl.backend.cupy import depthwise_tiles
-from gpudl.backend.cupy.launching import contiguous, index_type, launch, launch_each, type_of
+from gpudl.backend.cupy.launching import contiguous, index_type, launch, launch_each, multiprocessors, pack, type_of
 from gpudl.backend.cupy.parts import sum_of_parts
 from gpudl.backend.cupy.windows import windows
 from gpudl.shapes import DepthwiseGeometry
 
 WARPS = 8
-BLOCKS = 528
-"""Blocks that keep a large GPU busy, four for each of 132 multiprocessors."""
+BLOCKS = 4
+"""Blocks that keep a multiprocessor busy."""
 
 
 @lru_cache(maxsize=1024)
@@ -25,8 +25,9 @@ def _for_outputs(conv: DepthwiseGeometry) -> np.ndarray:
 
 
 @lru_cache(maxsize=1024)
-def _for_inputs(conv: DepthwiseGeometry) -> np.ndarray:
-    return windows(conv, conv.x_shape, conv.multiplier)
+def _for_inputs(conv: DepthwiseGeometry, at_once: int) -> np.ndarray:
+    made = (*conv.x_shape[:3], conv.channels // at_once)
+    return windows(conv, made, conv.multiplier, channels=conv.channels // at_once)
 
 
 def forward(x: Array, kernel: Array, bias: Array | None, conv: DepthwiseGeometry) -> Array:
@@ -37,7 +38,7 @@ def forward(x: Array, kernel: Array, bias: Array | None, conv: DepthwiseGeometry
         return depthwise_tiles.slide(x, kernel, bias, conv)
     y = array_module(x).empty(conv.y_shape, x.dtype)
     arguments = (x, kernel, bias, y, _for_outputs(conv))
-    launch_each("depthwise", "forward", y.size, arguments, x.size)
+    launch_each("depthwise", "forward", y.size, arguments, x.size, PACK=1)
     return y
 
 
@@ -48,8 +49,9 @@ def input_gradient(dy: Array, kernel: Array, conv: DepthwiseGeometry) -> Array:
     if back is not None and depthwise_tiles.suits(back, dy.dtype.itemsize):
         return depthwise_tiles.slide(dy, kernel, None, back, flipped=True)
     dx = array_module(dy).empty(conv.x_shape, dy.dtype)
-    arguments = (dy, kernel, dx, _for_inputs(conv))
-    launch_each("depthwise", "input_gradient", dx.size, arguments, dy.size)
+    at_once = pack(dy, conv.channels) if conv.multiplier == 1 else 1
+    arguments = (dy, kernel, dx, _for_inputs(conv, at_once))
+    launch_each("depthwise", "input_gradient", dx.size // at_once, arguments, max(dx.size, dy.size), PACK=at_once)
     return dx
 
 
@@ -61,11 +63,11 @@ def kernel_gradient(x: Array, dy: Array, conv: DepthwiseGeometry) -> Array:
     filters, taps = conv.y_shape[3], conv.rows.window * conv.columns.window
     positions = conv.batch * conv.rows.out * conv.columns.out
     blocks = -(-filters // 32) * taps
-    shares = max(1, min(BLOCKS // blocks, positions // (8 * WARPS)))
+    shares = max(1, min(multiprocessors() * BLOCKS // blocks, positions // (8 * WARPS)))
     share = max(1, -(-positions // shares))
     shares = max(1, -(-positions // share))
     parts = array_module(x).empty((shares, *conv.kernel_shape), x.dtype)
-    macros: dict[str, Any] = {"T": type_of(x), "INDEX": index_type(x, dy)}
+    macros: dict[str, Any] = {"T": type_of(x), "INDEX": index_type(x, dy), "PACK": 1}
     grid = (-(-filters // 32), taps, shares)
     arguments = (x, dy, parts, _for_outputs(conv), share)
     launch("depthwise", "kernel_gradient", macros, grid, 32 * WARPS, arguments, 32 * WARPS * x.dtype.itemsize)

@@ -26,7 +26,7 @@ __device__ __forceinline__ Corner corner_of(int tile, const Windows& g) {
     return {row.quotient, row.remainder * TILE_ROWS, line.remainder * TILE_COLUMNS};
 }
 
-// Copy the patch under a tile's windows, of 32 channels; what lies outside the image is 0.
+// Begin to copy the patch under a tile's windows, of 32 channels; what lies outside the image is 0.
 __device__ __forceinline__ void copy_patch(const T* x, const Windows& g, const Corner& at, int first_channel) {
     constexpr int CHUNKS = WARP / WIDTH;
     const int top = at.p * STRIDE_DOWN - g.rows.before, left = at.q * STRIDE_ACROSS - g.columns.before;
@@ -40,6 +40,9 @@ __device__ __forceinline__ void copy_patch(const T* x, const Windows& g, const C
                                            x + (inside ? pixel * g.channels + first_channel + c : 0), inside);
     }
     commit_copies();
+}
+
+__device__ __forceinline__ void wait_for_patch() {
     wait_for_copies<0>();
     __syncthreads();
 }
@@ -54,6 +57,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
     const int first_channel = blockIdx.y * WARP, channel = first_channel + threadIdx.x % WARP, row = threadIdx.x / WARP;
     const Corner at = corner_of(blockIdx.x, g);
     copy_patch(x, g, at, first_channel);
+    wait_for_patch();
     if (channel >= g.channels || at.p + row >= g.rows.out) return;
     Sum sums[TILE_COLUMNS] = {};
 #pragma unroll
@@ -81,17 +85,21 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
         const Corner at = corner_of(tile, g);
         __syncthreads();  // the patch of the tile before has been read
         copy_patch(x, g, at, first_channel);
-        if (channel >= g.channels || at.p + row >= g.rows.out) continue;
+        const bool real = channel < g.channels && at.p + row < g.rows.out;
         const T* from = dy + ((INDEX(at.n) * g.rows.out + at.p + row) * g.columns.out + at.q) * g.channels + channel;
+        Sum slopes[TILE_COLUMNS];  // all are asked for before the first is needed, while the patch is on its way
 #pragma unroll
-        for (int q = 0; q < TILE_COLUMNS; ++q) {
-            if (at.q + q >= g.columns.out) break;
-            const Sum slope = from[q * g.channels];
+        for (int q = 0; q < TILE_COLUMNS; ++q)
+            slopes[q] = real && at.q + q < g.columns.out ? Sum(from[q * g.channels]) : Sum(0);
+        wait_for_patch();
+        if (!real) continue;
 #pragma unroll
-            for (int r = 0; r < DOWN; ++r)
+        for (int r = 0; r < DOWN; ++r)
 #pragma unroll
-                for (int s = 0; s < ACROSS; ++s) sums[r * ACROSS + s] += under(row, q, r, s) * slope;
-        }
+            for (int s = 0; s < ACROSS; ++s)
+#pragma unroll
+                for (int q = 0; q < TILE_COLUMNS; ++q)
+                    if (at.q + q < g.columns.out) sums[r * ACROSS + s] += under(row, q, r, s) * slopes[q];
     }
     Sum(&of_warps)[TILE_ROWS][WARP] = shared<Sum[TILE_ROWS][WARP]>();
 #pragma unroll

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from gpudl.backend import Array, array_module
-from gpudl.backend.cupy.launching import index_type, launch, type_of
+from gpudl.backend.cupy.launching import index_type, launch, multiprocessors, type_of
 from gpudl.backend.cupy.parts import sum_of_parts
 from gpudl.backend.cupy.tiles import width
 from gpudl.backend.cupy.windows import windows
@@ -24,8 +24,8 @@ MOST_TAPS = 49
 LARGEST_PATCH = 48 << 10
 """Bytes of shared memory that a block may have without asking."""
 
-BLOCKS = 528
-"""Blocks that keep a large GPU busy, four for each of 132 multiprocessors."""
+BLOCKS = 8
+"""Blocks that keep a multiprocessor busy."""
 
 
 def _counts(conv: DepthwiseGeometry) -> tuple[int, int]:
@@ -98,7 +98,7 @@ def kernel_gradient(x: Array, dy: Array, conv: DepthwiseGeometry) -> Array:
     """x (N, H, W, C), dy (N, P, Q, C), both contiguous -> dkernel (R, S, C, 1), summed in a fixed order."""
     down, across = _counts(conv)
     tiles, wide = conv.batch * down * across, -(-conv.channels // CHANNELS)
-    share = max(1, -(-tiles // max(1, BLOCKS // wide)))
+    share = max(1, -(-tiles // max(1, multiprocessors() * BLOCKS // wide)))
     shares = -(-tiles // share)
     parts = array_module(x).empty((shares, *conv.kernel_shape), x.dtype)
     macros, shared = _macros(conv, False, x, dy), patch_bytes(conv, x.dtype.itemsize)

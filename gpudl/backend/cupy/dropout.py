@@ -35,7 +35,7 @@ def _dropped(x: Array, rate: float, key: int) -> Array:
     xp = array_module(x)
     if rate == 1:
         return x * x.dtype.type(0)
-    y = xp.empty_like(x)
+    y = xp.empty(x.shape, x.dtype)
     threshold = np.uint32(min(round(rate * 2**32), 2**32 - 1))
     halves = np.uint64(key & (2**64 - 1)), np.uint64(key >> 64)
     threads = -(-x.size // 8)

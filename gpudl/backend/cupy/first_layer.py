@@ -6,9 +6,10 @@ from functools import lru_cache
 from typing import Any
 
 from gpudl.backend import Array
+from gpudl.backend.cupy.choosing import plain_tiles
 from gpudl.backend.cupy.gather import forward_gather
 from gpudl.backend.cupy.launching import launch
-from gpudl.backend.cupy.tiles import Tiles, macros_for, tiles_for, width
+from gpudl.backend.cupy.tiles import Tiles, macros_for, width
 from gpudl.shapes import ConvGeometry
 
 MOST_CHANNELS = 4
@@ -34,7 +35,7 @@ def patch_bytes(conv: ConvGeometry, tile: Tile, itemsize: int) -> int:
 @lru_cache(maxsize=1024)
 def suits(conv: ConvGeometry, itemsize: int) -> bool:
     """Whether a convolution is to be made by this kernel: few channels, several taps, and tiles half full at least."""
-    tile = tile_of(tiles_for(conv.filters, itemsize))
+    tile = tile_of(plain_tiles(conv.filters, itemsize))
     positions = conv.batch * conv.rows.out * conv.columns.out
     return (
         conv.groups == 1
@@ -56,12 +57,13 @@ def shape_macros(conv: ConvGeometry, tile: Tile) -> dict[str, Any]:
 def forward(x: Array, kernel: Array, bias: Array | None, y: Array, conv: ConvGeometry, relu: bool) -> None:
     """x (N, H, W, C), kernel (R, S, C, K), bias (K,) or None -> y (N, P, Q, K), all contiguous and of one type."""
     itemsize = x.dtype.itemsize
-    tiles = tiles_for(conv.filters, itemsize)
+    tiles = plain_tiles(conv.filters, itemsize)
     tile = tile_of(tiles)
     g = forward_gather(conv, tile)
     macros: dict[str, Any] = {
         "GATHER": 1,
         "RELU": int(relu),
+        "WHOLE": 0,
         **macros_for(tiles, x, y, a_is_deep=True),
         "WIDTH": width(itemsize, conv.channels),
         "KERNEL_WIDTH": width(itemsize, conv.filters),

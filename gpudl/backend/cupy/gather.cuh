@@ -1,5 +1,7 @@
 // What all kernels share that make an image's numbers from another's: the numbers that describe them, the loader of the
 // convolution's kernel, and how results are written.
+//
+// WHOLE says that the depth of each tap is whole steps of BK. Then a step has one tap, which is the same for all threads.
 #pragma once
 #include "tiles.cuh"
 
@@ -61,17 +63,22 @@ struct Taps : Filters {
     __device__ __forceinline__ Taps(const T* kernel, const Gather& g, int group, int first, int depth)
         : Filters(g, group, first), kernel(kernel), g(g), depth(depth) {}
 
+    // Where row `at` of the matrix lies, in rows of the kernel.
+    __device__ __forceinline__ INDEX line(int at) const {
+        const Quotient tap = divide(at, g.by_depth), place = divide(tap.quotient, g.by_taps);
+        const int r = place.quotient * g.rows.tap_stride + g.rows.tap_base;
+        const int s = place.remainder * g.columns.tap_stride + g.columns.tap_base;
+        return INDEX(r * g.kernel_columns + s) * g.by_depth.number + tap.remainder;
+    }
+
     __device__ __forceinline__ void load(T* tile, int step) const {
+        const INDEX first = WHOLE ? line(step * BK) : 0;  // the others follow
 #pragma unroll
         for (int i = 0; i < EACH; ++i) {
             const int k = row(i), at = step * BK + k;
-            const Quotient tap = divide(at, g.by_depth), place = divide(tap.quotient, g.by_taps);
-            const int r = place.quotient * g.rows.tap_stride + g.rows.tap_base;
-            const int s = place.remainder * g.columns.tap_stride + g.columns.tap_base;
-            const INDEX line = INDEX(r * g.kernel_columns + s) * g.by_depth.number + tap.remainder;
-            const bool inside = real && at < depth;
-            copy_async<KERNEL_WIDTH * int(sizeof(T))>(tile + b_place(k, n), kernel + (inside ? line * g.filters + filter : 0),
-                                                      inside);
+            const bool inside = real && (WHOLE || at < depth);
+            const INDEX from = inside ? (WHOLE ? first + k : line(at)) * g.filters + filter : 0;
+            copy_async<KERNEL_WIDTH * int(sizeof(T))>(tile + b_place(k, n), kernel + from, inside);
         }
     }
 };

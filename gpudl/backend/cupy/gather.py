@@ -8,7 +8,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from gpudl.backend.cupy.launching import DIVISOR, divisor
+from gpudl.backend.cupy.launching import DIVISOR, divisor, struct
 from gpudl.errors import ShapeError
 from gpudl.shapes import ConvGeometry, WindowAxis
 
@@ -90,8 +90,7 @@ def _gather(
         size == out == to_size and taps == stride == to_stride == 1 and base == to_base == 0
         for size, out, taps, stride, _, base, _, _, to_size, to_stride, to_base in (rows, columns)
     )
-    struct = np.array([(rows, columns, *numbers)], GATHER)
-    return Gather(struct, positions, channels, filters, conv.groups, pointwise)
+    return Gather(struct((rows, columns, *numbers), GATHER), positions, channels, filters, conv.groups, pointwise)
 
 
 @lru_cache(maxsize=1024)

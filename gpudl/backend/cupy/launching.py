@@ -8,7 +8,7 @@ kernel of its own. Files that are included are put in front as text: the key of 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib import import_module
 from importlib.resources import files
@@ -70,11 +70,33 @@ def source(name: str, macros: Macros) -> str:
     return defined + text("common.cuh") + text(name)
 
 
+WITHOUT_ASKING = 48 << 10
+"""Bytes of dynamic shared memory that any kernel may have."""
+
+
 @cache
-def compiled(stem: str, name: str, macros: tuple[tuple[str, str | int], ...]) -> Any:
-    """Return the kernel `name` of `stem`.cu, compiled with these macros."""
-    code = source(f"{stem}.cu", dict(macros))
-    return import_module("cupy").RawKernel(code, name, options=("--std=c++17",))
+def compiled(stem: str, name: str, macros: tuple[tuple[str, str | int], ...], shared_bytes: int = 0) -> Any:
+    """Return the kernel `name` of `stem`.cu, compiled with these macros, that may have so much shared memory.
+
+    Raises: DeviceError where it cannot be compiled, with the compiler's log.
+    """
+    kernel = import_module("cupy").RawKernel(source(f"{stem}.cu", dict(macros)), name, options=("--std=c++17",))
+    try:
+        kernel.compile()
+        if shared_bytes > WITHOUT_ASKING and kernel.max_dynamic_shared_size_bytes < shared_bytes:
+            kernel.max_dynamic_shared_size_bytes = shared_bytes
+    except Exception as error:
+        if type(error).__name__ != "CompileException":  # CuPy's, which is not to be imported for its name alone
+            raise
+        raise DeviceError(f"{stem}.cu does not compile for this GPU; the compiler says:\n{error}") from None
+    return kernel
+
+
+_CONVERSIONS: dict[type, Callable[[Any], Any]] = {
+    int: np.int32,
+    float: np.float32,
+    type(None): lambda _: np.uint64(0),  # a null pointer
+}
 
 
 def launch(
@@ -94,15 +116,15 @@ def launch(
     """
     if 0 in grid:
         return
-    kernel = compiled(stem, name, tuple(macros.items()))
-    try:
-        if shared_bytes > 48 << 10 and kernel.max_dynamic_shared_size_bytes < shared_bytes:
-            kernel.max_dynamic_shared_size_bytes = shared_bytes
-        kernel(tuple(grid), (threads,), tuple(_argument(a) for a in arguments), shared_mem=shared_bytes)
-    except Exception as error:
-        if type(error).__name__ != "CompileException":  # CuPy's, which is not to be imported for its name alone
-            raise
-        raise DeviceError(f"{stem}.cu does not compile for this GPU; the compiler says:\n{error}") from None
+    kernel = compiled(stem, name, tuple(macros.items()), shared_bytes)
+    values = [a if (convert := _CONVERSIONS.get(type(a))) is None else convert(a) for a in arguments]
+    kernel(tuple(grid), (threads,), values, shared_mem=shared_bytes)
+
+
+@cache
+def multiprocessors() -> int:
+    """Return how many multiprocessors the GPU has, each of which works on some blocks at a time."""
+    return int(import_module("cupy").cuda.Device().attributes["MultiProcessorCount"])
 
 
 PER_BLOCK = 256
@@ -128,38 +150,59 @@ def launch_each(
     launch(stem, name, macros, (-(-size // PER_BLOCK),), PER_BLOCK, (*arguments, as_index(size, index)))
 
 
-def _argument(value: Any) -> Any:
-    if value is None:
-        return np.uint64(0)  # a null pointer
-    if type(value) is int:
-        return np.int32(value)
-    if type(value) is float:
-        return np.float32(value)
-    return value
+@cache
+def name_of(kind: np.dtype) -> str:
+    """Return a type's name, which NumPy puts together anew whenever it is asked."""
+    return kind.name
 
 
-def type_of(array: Array, known: Mapping[str, str] = TYPES) -> str:
+def type_of(array: Array | np.dtype, known: Mapping[str, str] = TYPES) -> str:
     """Return the C++ type of an array's numbers. Raises: DeviceError where the kernel takes none such."""
-    name = known.get(array.dtype.name)
+    kind = array if isinstance(array, np.dtype) else array.dtype
+    name = known.get(name_of(kind))
     if name is None:
-        raise DeviceError(f"this CUDA kernel takes {' and '.join(known)} arrays, not {array.dtype.name}; use astype")
+        raise DeviceError(f"this CUDA kernel takes {' and '.join(known)} arrays, not {kind}; use astype")
     return name
 
 
+WIDEST = 16
+"""Bytes that a thread can read or write at once, at their multiples."""
+
+
 def contiguous(array: Array) -> Array:
-    """Return an array whose numbers lie in C's order, as kernels want them: itself, or a copy."""
-    return array if array.flags.c_contiguous else array.copy()
+    """Return an array in C's order that begins at a multiple of 16 bytes, as kernels want it: itself, or a copy.
+
+    A view of another array, `x[1:]`, may begin anywhere.
+    """
+    return array if array.flags.c_contiguous and not array.data.ptr % WIDEST else array.copy()
+
+
+def pack(array: Array, length: int) -> int:
+    """Return how many neighbours of an array are read at once where rows are of that length."""
+    most = WIDEST // array.itemsize
+    return 1 if length % most else most
 
 
 def index_type(*arrays: Array | int) -> str:
     """Return the C++ type that numbers the elements of the largest of these arrays (or of this many elements)."""
-    largest = max(a if isinstance(a, int) else a.size for a in arrays)
-    return "int" if largest <= LARGEST_INT else "long long"
+    for a in arrays:
+        if (a if isinstance(a, int) else a.size) > LARGEST_INT:
+            return "long long"
+    return "int"
 
 
 def as_index(number: int, index: str) -> Any:
     """Return a number as an argument of the type INDEX."""
     return np.int64(number) if index == "long long" else number
+
+
+def struct(values: tuple[Any, ...], fields: np.dtype) -> np.ndarray:
+    """Return the argument for a struct that a kernel takes by value.
+
+    Its fields are hidden in a plain row of bytes: CuPy asks an array for its interface, and an array with many fields
+    takes longer to describe itself than a kernel to be launched.
+    """
+    return np.array([values], fields).view(np.dtype((np.void, fields.itemsize)))
 
 
 DIVISOR = np.dtype([("number", "u4"), ("multiplier", "u4"), ("shift", "u4")])

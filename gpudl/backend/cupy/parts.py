@@ -1,15 +1,27 @@
-"""Sums of parts that blocks of their own have added up."""
+"""Sums of parts that blocks of their own have added up: launches of parts.cu, which says how the work is done."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from gpudl.backend import Array, array_module
-from gpudl.backend.cupy.launching import launch_each
+from gpudl.backend.cupy.launching import as_index, index_type, launch, type_of
+from gpudl.backend.cupy.tiles import KNOWN
+
+WARPS, MANY = 8, 1 << 18
+"""Warps of a block; numbers that keep a large GPU busy with a thread each."""
 
 
-def sum_of_parts(parts: Array) -> Array:
-    """parts (count, ...) -> their sum (...), added up in order."""
+def sum_of_parts(parts: Array, kind: Any = None) -> Array:
+    """parts (count, ...) -> their sum (...), of their type or of `kind`, added up in a fixed order."""
+    kind = parts.dtype if kind is None else kind
     if len(parts) == 1:
-        return parts[0]
-    total = array_module(parts).empty(parts.shape[1:], parts.dtype)
-    launch_each("parts", "add_parts", total.size, (parts, total, len(parts)))
+        return parts[0].astype(kind, copy=False)
+    total = array_module(parts).empty(parts.shape[1:], kind)
+    share = WARPS if len(parts) >= WARPS and total.size < MANY else 1
+    index = index_type(parts)
+    macros: dict[str, Any] = {"T": type_of(total, KNOWN), "INDEX": index, "SHARE": share}
+    grid = (-(-total.size // (32 * WARPS // share)),)
+    arguments = (parts, total, len(parts), as_index(total.size, index))
+    launch("parts", "add_parts", macros, grid, 32 * WARPS, arguments, 32 * WARPS * parts.itemsize if share > 1 else 0)
     return total

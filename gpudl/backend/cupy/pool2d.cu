@@ -1,40 +1,60 @@
-// 2-D pooling: one thread for each number that is made, neighbouring threads on neighbouring channels.
+// 2-D pooling: bandwidth. A thread makes PACK neighbouring channels of one position, up to 16 bytes, which it reads and
+// writes at once; a row of channels is whole packs. Neighbouring threads have neighbouring packs.
 //
 // Max pooling keeps the winner's number in its window, one byte. Its gradient is then gathered: every input asks the
 // windows that cover it whether it has won. No atomics, and each array is read once but for overlapping windows, whose
 // numbers the cache still has.
 #include "windows.cuh"
 
-extern "C" __global__ void max_forward(const T* __restrict__ x, T* __restrict__ y, WINNER* __restrict__ winner,
-                                       const Windows g, const INDEX size) {
+using Values = Pack<T, PACK>;
+using Winners = Pack<WINNER, PACK>;
+
+// Where a position's pack lies in an image of that size; `channels` counts packs.
+__device__ __forceinline__ INDEX place_in(const Windows& g, int n, int h, int w, int height, int width, int c) {
+    return ((INDEX(n) * height + h) * width + w) * g.channels + c;
+}
+
+extern "C" __global__ void max_forward(const Values* __restrict__ x, Values* __restrict__ y,
+                                       Winners* __restrict__ winner, const Windows g, const INDEX size) {
     const INDEX i = thread_number();
     if (i >= size) return;
     const Place at = place_of(i, g);
     const int top = at.h * g.rows.stride - g.rows.before, left = at.w * g.columns.stride - g.columns.before;
-    T best = 0;
-    int won = -1;
+    Values best = {};
+    Winners won = {};
+    bool none = true;
     for (int r = max(0, -top); r < g.rows.taps && top + r < g.rows.size; ++r)
         for (int s = max(0, -left); s < g.columns.taps && left + s < g.columns.size; ++s) {
-            const T value =
-                x[((INDEX(at.n) * g.rows.size + top + r) * g.columns.size + left + s) * g.channels + at.c];
-            // The first of equals wins; so does the first NaN, over all numbers.
-            if (won < 0 || value > best || (value != value && best == best)) best = value, won = r * g.columns.taps + s;
+            const Values values = x[place_in(g, at.n, top + r, left + s, g.rows.size, g.columns.size, at.c)];
+#pragma unroll
+            for (int j = 0; j < PACK; ++j) {
+                const T value = values.at[j];
+                // The first of equals wins; so does the first NaN, over all numbers.
+                if (none || value > best.at[j] || (value != value && best.at[j] == best.at[j]))
+                    best.at[j] = value, won.at[j] = WINNER(r * g.columns.taps + s);
+            }
+            none = false;
         }
     y[i] = best;
-    winner[i] = WINNER(won);
+    winner[i] = won;
 }
 
-extern "C" __global__ void max_backward(const T* __restrict__ dy, const WINNER* __restrict__ winner, T* __restrict__ dx,
-                                        const Windows g, const INDEX size) {
+extern "C" __global__ void max_backward(const Values* __restrict__ dy, const Winners* __restrict__ winner,
+                                        Values* __restrict__ dx, const Windows g, const INDEX size) {
     const INDEX i = thread_number();
     if (i >= size) return;
     const Place at = place_of(i, g);
-    T sum = 0;
-    for (int p = first_window(at.h, g.rows); p <= last_window(at.h, g.rows); ++p)
-        for (int q = first_window(at.w, g.columns); q <= last_window(at.w, g.columns); ++q) {
-            const INDEX window = ((INDEX(at.n) * g.rows.out + p) * g.columns.out + q) * g.channels + at.c;
+    Values sum = {};
+    const int last_p = last_window(at.h, g.rows), last_q = last_window(at.w, g.columns);
+    for (int p = first_window(at.h, g.rows); p <= last_p; ++p)
+        for (int q = first_window(at.w, g.columns); q <= last_q; ++q) {
+            const INDEX window = place_in(g, at.n, p, q, g.rows.out, g.columns.out, at.c);
             const int r = at.h + g.rows.before - p * g.rows.stride, s = at.w + g.columns.before - q * g.columns.stride;
-            if (winner[window] == WINNER(r * g.columns.taps + s)) sum += dy[window];
+            const Winners won = winner[window];
+            const Values slopes = dy[window];
+#pragma unroll
+            for (int j = 0; j < PACK; ++j)
+                if (won.at[j] == WINNER(r * g.columns.taps + s)) sum.at[j] += slopes.at[j];
         }
     dx[i] = sum;
 }
@@ -45,27 +65,42 @@ __device__ __forceinline__ int real_taps(int window, const Window& axis) {
     return min(begin + axis.taps, axis.size) - max(begin, 0);
 }
 
-extern "C" __global__ void average_forward(const T* __restrict__ x, T* __restrict__ y, const Windows g, const INDEX size) {
+extern "C" __global__ void average_forward(const Values* __restrict__ x, Values* __restrict__ y, const Windows g,
+                                           const INDEX size) {
     const INDEX i = thread_number();
     if (i >= size) return;
     const Place at = place_of(i, g);
     const int top = at.h * g.rows.stride - g.rows.before, left = at.w * g.columns.stride - g.columns.before;
-    Sum sum = 0;
+    Pack<Sum, PACK> sum = {};
     for (int h = max(0, top); h < min(top + g.rows.taps, g.rows.size); ++h)
-        for (int w = max(0, left); w < min(left + g.columns.taps, g.columns.size); ++w)
-            sum += x[((INDEX(at.n) * g.rows.size + h) * g.columns.size + w) * g.channels + at.c];
-    y[i] = sum / Sum(real_taps(at.h, g.rows) * real_taps(at.w, g.columns));
+        for (int w = max(0, left); w < min(left + g.columns.taps, g.columns.size); ++w) {
+            const Values values = x[place_in(g, at.n, h, w, g.rows.size, g.columns.size, at.c)];
+#pragma unroll
+            for (int j = 0; j < PACK; ++j) sum.at[j] += Sum(values.at[j]);
+        }
+    const Sum count = real_taps(at.h, g.rows) * real_taps(at.w, g.columns);
+    Values mean;
+#pragma unroll
+    for (int j = 0; j < PACK; ++j) mean.at[j] = T(sum.at[j] / count);
+    y[i] = mean;
 }
 
-extern "C" __global__ void average_backward(const T* __restrict__ dy, T* __restrict__ dx, const Windows g,
+extern "C" __global__ void average_backward(const Values* __restrict__ dy, Values* __restrict__ dx, const Windows g,
                                             const INDEX size) {
     const INDEX i = thread_number();
     if (i >= size) return;
     const Place at = place_of(i, g);
-    Sum sum = 0;
-    for (int p = first_window(at.h, g.rows); p <= last_window(at.h, g.rows); ++p)
-        for (int q = first_window(at.w, g.columns); q <= last_window(at.w, g.columns); ++q)
-            sum += dy[((INDEX(at.n) * g.rows.out + p) * g.columns.out + q) * g.channels + at.c] /
-                   Sum(real_taps(p, g.rows) * real_taps(q, g.columns));
-    dx[i] = sum;
+    Pack<Sum, PACK> sum = {};
+    const int last_p = last_window(at.h, g.rows), last_q = last_window(at.w, g.columns);
+    for (int p = first_window(at.h, g.rows); p <= last_p; ++p)
+        for (int q = first_window(at.w, g.columns); q <= last_q; ++q) {
+            const Values slopes = dy[place_in(g, at.n, p, q, g.rows.out, g.columns.out, at.c)];
+            const Sum count = real_taps(p, g.rows) * real_taps(q, g.columns);
+#pragma unroll
+            for (int j = 0; j < PACK; ++j) sum.at[j] += Sum(slopes.at[j]) / count;
+        }
+    Values slope;
+#pragma unroll
+    for (int j = 0; j < PACK; ++j) slope.at[j] = T(sum.at[j]);
+    dx[i] = slope;
 }

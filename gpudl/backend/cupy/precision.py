@@ -7,6 +7,7 @@ from importlib import import_module
 
 from gpudl import config
 from gpudl.backend import Array
+from gpudl.backend.cupy.launching import name_of
 
 FMA, TF32, THREE_TF32, SIXTEEN = 0, 1, 3, 16
 """The values of MATH in tiles.cuh."""
@@ -23,6 +24,6 @@ def products(array: Array) -> int:
     precision = config.float32_precision()
     if array.dtype.itemsize == 2:
         return SIXTEEN if has_tensor_cores() else FMA
-    if array.dtype.name != "float32" or precision == "highest" or not has_tensor_cores():
+    if name_of(array.dtype) != "float32" or precision == "highest" or not has_tensor_cores():
         return FMA
     return THREE_TF32 if precision == "high" else TF32

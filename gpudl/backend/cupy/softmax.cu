@@ -13,10 +13,14 @@ __device__ __forceinline__ T clipped(T share) {
     return share < least ? least : share > most ? most : share;  // NaN stays
 }
 
-extern "C" __global__ void softmax_rows(const T* __restrict__ x, T* __restrict__ y, const int rows, const int columns) {
-    const int row = row_of_warp(), lane = threadIdx.x % WARP;
-    if (row >= rows) return;
-    x += INDEX(row) * columns, y += INDEX(row) * columns;
+// What softmax divides a row by, and the largest number, which is taken off first so that nothing overflows.
+struct Scale {
+    T largest;
+    Sum total;
+};
+
+__device__ __forceinline__ Scale scale_of(const T* x, int columns) {
+    const int lane = threadIdx.x % WARP;
     T largest = x[0];
     for (int k = lane; k < columns; k += WARP) largest = x[k] > largest ? x[k] : largest;
     for (int other = WARP / 2; other > 0; other /= 2) {
@@ -25,8 +29,46 @@ extern "C" __global__ void softmax_rows(const T* __restrict__ x, T* __restrict__
     }
     Sum total = 0;
     for (int k = lane; k < columns; k += WARP) total += exp(x[k] - largest);
-    total = warp_sum(total);
-    for (int k = lane; k < columns; k += WARP) y[k] = exp(x[k] - largest) / total;
+    return {largest, warp_sum(total)};
+}
+
+extern "C" __global__ void softmax_rows(const T* __restrict__ x, T* __restrict__ y, const int rows, const int columns) {
+    const int row = row_of_warp(), lane = threadIdx.x % WARP;
+    if (row >= rows) return;
+    x += INDEX(row) * columns, y += INDEX(row) * columns;
+    const Scale by = scale_of(x, columns);
+    for (int k = lane; k < columns; k += WARP) y[k] = exp(x[k] - by.largest) / by.total;
+}
+
+// loss = -log(p[label]) with p = softmax(x), which is kept.
+extern "C" __global__ void picked_of_logits(const T* __restrict__ x, const LABEL* __restrict__ labels,
+                                            T* __restrict__ loss, T* __restrict__ p, const int rows, const int columns) {
+    const int row = row_of_warp(), lane = threadIdx.x % WARP;
+    if (row >= rows) return;
+    x += INDEX(row) * columns, p += INDEX(row) * columns;
+    const Scale by = scale_of(x, columns);
+    for (int k = lane; k < columns; k += WARP) p[k] = exp(x[k] - by.largest) / by.total;
+    if (lane > 0) return;
+    const long long label = labels[row];
+    const T none = T(0) / T(0);
+    loss[row] = label >= 0 && label < columns ? log(by.total) - (x[label] - by.largest) : none;
+}
+
+// loss = -sum(t log p) with p = softmax(x), which is kept.
+extern "C" __global__ void crossed_of_logits(const T* __restrict__ x, const T* __restrict__ t, T* __restrict__ loss,
+                                             T* __restrict__ p, const int rows, const int columns) {
+    const int row = row_of_warp(), lane = threadIdx.x % WARP;
+    if (row >= rows) return;
+    x += INDEX(row) * columns, t += INDEX(row) * columns, p += INDEX(row) * columns;
+    const Scale by = scale_of(x, columns);
+    Sum of_targets = 0, projected = 0;
+    for (int k = lane; k < columns; k += WARP) {
+        p[k] = exp(x[k] - by.largest) / by.total;
+        of_targets += t[k], projected += t[k] * (x[k] - by.largest);
+    }
+    of_targets = warp_sum(of_targets);
+    projected = warp_sum(projected);
+    if (lane == 0) loss[row] = log(by.total) * of_targets - projected;
 }
 
 // dx = y (dy - sum(dy y)).

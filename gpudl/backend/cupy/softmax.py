@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gpudl.backend import Array, array_module
-from gpudl.backend.cupy.launching import contiguous, index_type, launch, launch_each, type_of
+from gpudl.backend.cupy.launching import contiguous, index_type, launch, launch_each, name_of, type_of
 
 ROWS = 8
 """Rows of a block, one for each warp."""
@@ -14,17 +14,18 @@ LABELS = {"int32": "int", "int64": "long long", "uint8": "unsigned char"}
 """C++ types of labels; others become 64-bit integers."""
 
 
-def _by_rows(name: str, arrays: tuple[Array, ...], shape: tuple[int, ...], label: str = "int") -> Array:
-    """Launch a kernel with a warp for each row of the first array (M, K); return what it makes."""
+def _by_rows(name: str, arrays: tuple[Array, ...], *shapes: tuple[int, ...], label: str = "int") -> Any:
+    """Launch a kernel with a warp for each row of the first array (M, K); return what it makes, of these shapes."""
     rows, columns = arrays[0].shape
-    made = array_module(arrays[0]).empty(shape, arrays[0].dtype)
+    xp = array_module(arrays[0])
+    made = [xp.empty(shape, arrays[0].dtype) for shape in shapes]
     macros: dict[str, Any] = {"T": type_of(arrays[0]), "INDEX": index_type(arrays[0]), "LABEL": label}
-    launch("softmax", name, macros, (-(-rows // ROWS),), 32 * ROWS, (*map(contiguous, arrays), made, rows, columns))
-    return made
+    launch("softmax", name, macros, (-(-rows // ROWS),), 32 * ROWS, (*map(contiguous, arrays), *made, rows, columns))
+    return made[0] if len(made) == 1 else tuple(made)
 
 
 def _labels(labels: Array) -> tuple[Array, str]:
-    name = LABELS.get(labels.dtype.name)
+    name = LABELS.get(name_of(labels.dtype))
     return (labels.astype("int64"), "long long") if name is None else (contiguous(labels), name)
 
 
@@ -41,7 +42,7 @@ def backward(dy: Array, y: Array) -> Array:
 def picked(p: Array, labels: Array) -> Array:
     """p (M, K), labels (M,) -> -log(p[label] / sum(p)) of each row, clipped as Keras does."""
     labels, kind = _labels(labels)
-    return _by_rows("picked_loss", (p, labels), p.shape[:1], kind)
+    return _by_rows("picked_loss", (p, labels), p.shape[:1], label=kind)
 
 
 def picked_gradient(dy: Array, p: Array, labels: Array) -> Array:
@@ -60,3 +61,14 @@ def crossed(p: Array, t: Array) -> Array:
 def crossed_gradient(dy: Array, p: Array, t: Array) -> Array:
     """dy (M,), p = softmax(x) and t (M, K) -> dx = (p sum(t) - t) dy."""
     return _by_rows("crossed_gradient", (p, t, dy.astype(p.dtype, copy=False)), p.shape)
+
+
+def picked_of_logits(x: Array, labels: Array) -> tuple[Array, Array]:
+    """x (M, K), labels (M,) -> -log(p[label]) of each row, not clipped, and p = softmax(x)."""
+    labels, kind = _labels(labels)
+    return _by_rows("picked_of_logits", (x, labels), x.shape[:1], x.shape, label=kind)
+
+
+def crossed_of_logits(x: Array, t: Array) -> tuple[Array, Array]:
+    """x and t (M, K) -> -sum(t log p) of each row, not clipped, and p = softmax(x)."""
+    return _by_rows("crossed_of_logits", (x, t), x.shape[:1], x.shape)

@@ -30,10 +30,11 @@ struct Tiles {
 __device__ __forceinline__ constexpr int a_place(int m, int k) { return A_IS_DEEP ? m * DEPTH_ROW + k : k * A_ROW + m; }
 __device__ __forceinline__ constexpr int b_place(int k, int n) { return k * B_ROW + n; }
 
-// What a lane holds of its warp's tile: numbers in ROWS rows and COLUMNS columns. Where shared memory is read by packs of
-// four neighbours, these are four rows or columns of the same lane; the tensor cores say which columns a lane has.
+// What a lane holds of its warp's tile: numbers in ROWS rows and COLUMNS columns. Shared memory is read by packs of four
+// neighbours, which are four rows or columns of the same lane. The tensor cores say only which rows and columns of *their*
+// products a lane has; which rows and columns of the tile those are is free, as long as A, B and the sums agree.
 constexpr int ROWS = WM / 8, COLUMNS = WN / 4;
-constexpr int ROW_PACK = MATH || A_IS_DEEP ? 1 : 4, COLUMN_PACK = MATH ? 2 : 4;
+constexpr int ROW_PACK = MATH == 16 || A_IS_DEEP ? 1 : 4, COLUMN_PACK = MATH == 16 ? 2 : MATH ? 8 : 4;
 using Sums = Sum[ROWS][COLUMNS];
 
 __device__ __forceinline__ int row_in_tile(int i) {
@@ -46,7 +47,7 @@ __device__ __forceinline__ int column_in_tile(int j) {
     return warp % (BN / WN) * WN + j / COLUMN_PACK * 4 * COLUMN_PACK + lane % 4 * COLUMN_PACK + j % COLUMN_PACK;
 }
 
-#if MATH == 0
+#if MATH != 16
 
 constexpr int WIDE = 16 / sizeof(T);  // numbers in the widest access there is
 
@@ -60,6 +61,10 @@ __device__ __forceinline__ void read(T (&to)[N], const T* from) {
         for (int j = 0; j < AT_ONCE; ++j) to[i + j] = pack.at[j];
     }
 }
+
+#endif
+
+#if MATH == 0
 
 __device__ __forceinline__ void multiply(const T* a, const T* b, Sums& sums) {
     constexpr int DEEP = A_IS_DEEP ? WIDE : 1;
@@ -122,50 +127,78 @@ __device__ __forceinline__ void multiply(const T* a, const T* b, Sums& sums) {
 
 #else
 
-// The part of x that TF32 holds, and what is left of it.
+// The part of x that TF32 holds, and what is left of it, of which the tensor cores read the upper bits alone.
 struct Split {
     unsigned high, low;
 };
 
 __device__ __forceinline__ Split split(float x) {
     const unsigned high = to_tf32(x);
-    return {high, MATH == 3 ? to_tf32(x - __uint_as_float(high)) : 0u};
+    return {high, MATH == 3 ? __float_as_uint(x - __uint_as_float(high)) : 0u};
 }
 
+// The fragments of A of two neighbouring products, rows 2i to 2i + 3 of the lane, as mma_tf32 wants them.
+__device__ __forceinline__ void read_rows(unsigned (&to)[2][4], const T* a, int i, int k) {
+    const int lane = threadIdx.x % WARP;
+    if constexpr (A_IS_DEEP) {  // four numbers along the depth are eight of 16 bits
+        const int m = row_in_tile(2 * i) - lane / 4 + lane % 16;
+#pragma unroll
+        for (int j = 0; j < 2; ++j) read_matrices<false>(to[j], a + a_place(m + 16 * j, k + lane / 16 * 4));
+    } else {
+#pragma unroll
+        for (int h = 0; h < 2; ++h) {
+            T four[4];
+            read(four, a + a_place(row_in_tile(2 * i), k + lane % 4 + 4 * h));
+#pragma unroll
+            for (int j = 0; j < 4; ++j) to[j / 2][2 * h + j % 2] = __float_as_uint(four[j]);
+        }
+    }
+}
+
+// Column n of product j of four neighbours is column 4n + j of 32: so a lane reads what it has of B by fours, and its own
+// sums, of columns 2 (lane % 4) and the next of each product, are eight neighbours.
 __device__ __forceinline__ void multiply(const T* a, const T* b, Sums& sums) {
-    const int t = threadIdx.x % 4;
+    const int lane = threadIdx.x % WARP, t = lane % 4;
 #pragma unroll
     for (int k = 0; k < BK; k += 8) {
         unsigned right[COLUMNS / 2][2], right_low[COLUMNS / 2][2];
 #pragma unroll
-        for (int j = 0; j < COLUMNS / 2; ++j) {
-            // A lane reads column lane / 4 of each 8, and holds sums of columns 2 (lane % 4) and the next.
-            const int n = column_in_tile(2 * j) - 2 * t + threadIdx.x % WARP / 4;
+        for (int j = 0; j < COLUMNS / 2; j += 4)
 #pragma unroll
             for (int h = 0; h < 2; ++h) {
-                const Split number = split(b[b_place(k + t + 4 * h, n)]);
-                right[j][h] = number.high, right_low[j][h] = number.low;
-            }
-        }
+                T four[4];
+                read(four, b + b_place(k + t + 4 * h, column_in_tile(2 * j) - 8 * t + lane / 4 * 4));
 #pragma unroll
-        for (int i = 0; i < ROWS / 2; ++i) {
-            unsigned left[4], left_low[4];
-#pragma unroll
-            for (int h = 0; h < 4; ++h) {
-                const Split number = split(a[a_place(row_in_tile(2 * i + h % 2), k + t + h / 2 * 4)]);
-                left[h] = number.high, left_low[h] = number.low;
-            }
-#pragma unroll
-            for (int j = 0; j < COLUMNS / 2; ++j) {
-                float(&upper)[COLUMNS] = sums[2 * i];
-                float(&lower)[COLUMNS] = sums[2 * i + 1];
-                float d[4] = {upper[2 * j], upper[2 * j + 1], lower[2 * j], lower[2 * j + 1]};
-                if (MATH == 3) {  // the small products first
-                    mma_tf32(d, left_low, right[j]);
-                    mma_tf32(d, left, right_low[j]);
+                for (int q = 0; q < 4; ++q) {
+                    const Split number = split(four[q]);
+                    right[j + q][h] = number.high, right_low[j + q][h] = number.low;
                 }
-                mma_tf32(d, left, right[j]);
-                upper[2 * j] = d[0], upper[2 * j + 1] = d[1], lower[2 * j] = d[2], lower[2 * j + 1] = d[3];
+            }
+#pragma unroll
+        for (int i = 0; i < ROWS / 2; i += 2) {
+            unsigned read_ones[2][4];
+            read_rows(read_ones, a, i, k);
+#pragma unroll
+            for (int next = 0; next < 2; ++next) {
+                unsigned left[4], left_low[4];
+#pragma unroll
+                for (int h = 0; h < 4; ++h) {
+                    const Split number = split(__uint_as_float(read_ones[next][h]));
+                    left[h] = number.high, left_low[h] = number.low;
+                }
+#pragma unroll
+                for (int j = 0; j < COLUMNS / 2; ++j) {
+                    float(&upper)[COLUMNS] = sums[2 * (i + next)];
+                    float(&lower)[COLUMNS] = sums[2 * (i + next) + 1];
+                    const int c = j / 4 * 8 + j % 4;
+                    float d[4] = {upper[c], upper[c + 4], lower[c], lower[c + 4]};
+                    if (MATH == 3) {  // the small products first
+                        mma_tf32(d, left_low, right[j]);
+                        mma_tf32(d, left, right_low[j]);
+                    }
+                    mma_tf32(d, left, right[j]);
+                    upper[c] = d[0], upper[c + 4] = d[1], lower[c] = d[2], lower[c + 4] = d[3];
+                }
             }
         }
     }

@@ -1,12 +1,19 @@
-"""The sizes of tiles.cuh's tiles, and which a product gets."""
+"""The sizes of tiles.cuh's tiles, and what is compiled for them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 from gpudl.backend import Array
-from gpudl.backend.cupy.launching import SIXTEEN_BITS, TYPES, Macros, index_type, type_of
+from gpudl.backend.cupy.launching import (
+    SIXTEEN_BITS,
+    TYPES,
+    Macros,
+    index_type,
+    type_of,
+)
 from gpudl.backend.cupy.precision import products
 
 KNOWN = {**TYPES, **SIXTEEN_BITS}
@@ -46,17 +53,14 @@ class Tiles:
 WIDE, MEDIUM, NARROW = Tiles(128, 128, 16, 64, 32, 3), Tiles(128, 64, 16, 64, 32, 3), Tiles(128, 32, 16, 32, 32, 3)
 FLAT = Tiles(32, 64, 16, 32, 32, 3)
 DOUBLE = Tiles(64, 64, 16, 32, 32, 2)
-OF_SIXTEEN = tuple(replace(tiles, depth=32) for tiles in (WIDE, MEDIUM, NARROW, FLAT))
+LARGE, MIDDLE, SMALL = Tiles(128, 128, 32, 64, 64, 2), Tiles(128, 64, 32, 64, 32, 3), Tiles(64, 64, 32, 32, 32, 3)
+LONG = Tiles(128, 128, 16, 64, 64, 4)
+"""Of float32 numbers; DOUBLE of float64. The second line is for tensor cores alone, as are NARROW and FLAT besides."""
 
 
-def tiles_for(columns: int, itemsize: int, rows: int | None = None) -> Tiles:
-    """Choose tiles by how many columns the product has, and rows if they may be few, so that few tiles are empty."""
-    if itemsize == 8:
-        return DOUBLE
-    wide, medium, narrow, flat = OF_SIXTEEN if itemsize == 2 else (WIDE, MEDIUM, NARROW, FLAT)
-    if rows is not None and rows <= flat.rows:
-        return flat
-    return wide if columns > 64 else medium if columns > 32 else narrow
+def of_type(tiles: Tiles, itemsize: int) -> Tiles:
+    """Return tiles whose rows along the depth have as many bytes as those of float32 numbers."""
+    return replace(tiles, depth=2 * tiles.depth) if itemsize == 2 else tiles
 
 
 def width(itemsize: int, *lengths: int) -> int:
@@ -65,13 +69,18 @@ def width(itemsize: int, *lengths: int) -> int:
     return most if all(length % most == 0 for length in lengths) else 1
 
 
-def macros_for(tiles: Tiles, x: Array, *others: Array, a_is_deep: bool) -> dict[str, Any]:
+def macros_for(tiles: Tiles, x: Array, *others: Array, a_is_deep: bool) -> Macros:
     """Return all that tiles.cuh has to know but the widths of its copies, for arrays of x's type."""
+    return _macros(tiles, x.dtype, index_type(x, *others), products(x), a_is_deep)
+
+
+@cache
+def _macros(tiles: Tiles, kind: Any, index: str, math: int, a_is_deep: bool) -> Macros:
     return {
-        "T": type_of(x, KNOWN),
-        "BFLOAT16": int(x.dtype.name == "bfloat16"),
-        "INDEX": index_type(x, *others),
+        "T": type_of(kind, KNOWN),
+        "BFLOAT16": int(kind.name == "bfloat16"),
+        "INDEX": index,
         **tiles.macros(),
         "A_IS_DEEP": int(a_is_deep),
-        "MATH": products(x),
+        "MATH": math,
     }

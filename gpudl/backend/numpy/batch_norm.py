@@ -56,10 +56,16 @@ def _statistics_type(x: np.ndarray) -> np.dtype:
 
 
 def forward(
-    x: np.ndarray, gamma: np.ndarray | None, beta: np.ndarray | None, epsilon: float
+    x: np.ndarray,
+    gamma: np.ndarray | None,
+    beta: np.ndarray | None,
+    moving: tuple[np.ndarray, np.ndarray],
+    momentum: float,
+    epsilon: float,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Normalize by the batch's own statistics -> y (M, C), mean (C,), biased variance (C,).
+    """Normalize by the batch's own statistics -> y (M, C), mean (C,), scale = 1 / sqrt(biased variance + epsilon).
 
+    The moving mean and variance, (C,), follow in place: moving = momentum * moving + (1 - momentum) * batch.
     Means and sums of squares about them are taken by blocks and joined: source Chan, Golub and LeVeque 1979, Updating
     formulae and a pairwise algorithm for computing sample variances.
     """
@@ -80,8 +86,11 @@ def forward(
     counts = np.array([[(stop - start) * rows.together] for start, stop in rows.pieces], kind)
     mean = (means * counts).sum(axis=0) / x.shape[0]
     variance = (squares.sum(axis=0) + ((means - mean) ** 2 * counts).sum(axis=0)) / x.shape[0]
+    for moves, batch in zip(moving, (mean, variance), strict=True):
+        moves *= momentum
+        moves += (1 - momentum) * batch
     scale = 1 / np.sqrt(variance + kind.type(epsilon))
-    return normalize(x, mean, scale, gamma, beta), mean, variance
+    return normalize(x, mean, scale, gamma, beta), mean, scale
 
 
 def normalize(

@@ -44,3 +44,21 @@ def crossed(p: np.ndarray, t: np.ndarray) -> np.ndarray:
 def crossed_gradient(dy: np.ndarray, p: np.ndarray, t: np.ndarray) -> np.ndarray:
     """dy (M,), p = softmax(x) and t (M, K) -> dx = (p sum(t) - t) dy."""
     return dy[:, None] * (p * t.sum(axis=-1, keepdims=True) - t)
+
+
+def picked_of_logits(x: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """x (M, K), labels (M,) -> -log(p[label]) of each row, not clipped, and p = softmax(x)."""
+    shifted = x - x.max(axis=-1, keepdims=True)
+    p = np.exp(shifted)
+    total = p.sum(axis=-1, keepdims=True)
+    p /= total
+    return np.log(total[:, 0]) - shifted[np.arange(len(x)), labels], p
+
+
+def crossed_of_logits(x: np.ndarray, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """x and t (M, K) -> -sum(t log p) of each row, not clipped, and p = softmax(x)."""
+    shifted = x - x.max(axis=-1, keepdims=True)
+    p = np.exp(shifted)
+    total = p.sum(axis=-1, keepdims=True)
+    p /= total
+    return np.log(total[:, 0]) * t.sum(axis=-1) - (shifted * t).sum(axis=-1), p
