@@ -102,13 +102,13 @@ def tiles() -> None:
     zx, zy, size = 500, 150, 220
     p.arrow(bx + 58, by + 27, zx - 8, zy + 60)
     p.text(zx + size / 2, zy - 26, "a block's tile, 128 x 128:", size=13)
-    p.text(zx + size / 2, zy - 9, "8 warps of 64 x 32, each in registers", size=12, color=SOFT)
+    p.text(zx + size / 2, zy - 9, "4 warps of 64 x 64, each in registers", size=12, color=SOFT)
     p.box(zx, zy, size, size)
     for row in range(2):
-        for column in range(4):
-            p.box(zx + column * 55, zy + row * 110, 55, 110, RED, INK, 0.12)
+        for column in range(2):
+            p.box(zx + column * 110, zy + row * 110, 110, 110, RED, INK, 0.12)
     for row in range(4):
-        for column in range(4):
+        for column in range(8):
             p.box(zx + column * 13.75, zy + row * 27.5, 13.75, 27.5, line=RED)
     p.text(zx + size / 2, zy + size + 20, "red: 16 x 8, one mma instruction", size=12, color=SOFT)
     p.text(30, 428, "dark: the step that is multiplied; lighter: those under way (cp.async)", "start", 12, SOFT)

@@ -31,11 +31,6 @@ inline void wait_for_copies() {
     cuda_on_cpu::land(cuda_on_cpu::current->group - 1 - GROUPS);
 }
 
-inline unsigned to_tf32(float x) {
-    // Round to 10 bits of mantissa, ties away from zero, as cvt.rna does.
-    return (__float_as_uint(x) + 0x1000u) & 0xFFFFE000u;
-}
-
 // D += A B of one warp: A 16x8 and B 8x8 in TF32, D 16x8 in float32. Source: PTX ISA, mma.m16n8k8.
 inline void mma_tf32(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
     struct Fragments {

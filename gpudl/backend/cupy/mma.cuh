@@ -42,13 +42,6 @@ __device__ __forceinline__ void wait_for_copies() {
 #endif
 }
 
-// Round to TF32: 8 bits of exponent, 10 of mantissa, in the upper bits of a float.
-__device__ __forceinline__ unsigned to_tf32(float x) {
-    unsigned rounded;
-    asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(rounded) : "f"(x));
-    return rounded;
-}
-
 // D += A B for a warp: A (16, 8) and B (8, 8) in TF32, D (16, 8) in float32. With g = lane / 4 and t = lane % 4 a lane
 // holds A[g][t], A[g + 8][t], A[g][t + 4], A[g + 8][t + 4]; B[t][g], B[t + 4][g]; D[g][2t], D[g][2t + 1],
 // D[g + 8][2t], D[g + 8][2t + 1]. Source: PTX ISA, mma.m16n8k8. From sm_80 on.
