@@ -13,6 +13,7 @@ import json
 import os
 import platform
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,8 @@ def machine() -> str:
     importlib.import_module("numpy")
     blas = [f"{each['internal_api']} for {each.get('architecture', '?')}" for each in threadpool_info()]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    libraries = f"NumPy {version('numpy')} ({', '.join(blas)}), PyTorch {version('torch')}"
+    numba = f", numba {version('numba')}" if find_spec("numba") else ""
+    libraries = f"NumPy {version('numpy')} ({', '.join(blas)}){numba}, PyTorch {version('torch')}"
     return f"{cores} cores, {platform.machine()}, {libraries}"
 
 

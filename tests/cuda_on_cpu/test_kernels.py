@@ -278,6 +278,29 @@ def test_a_long_sum_is_split(cupy: Any, set_precision: Any) -> None:
     same_sums(cupy, "kernel_gradient", normal(*conv.x_shape), normal(*conv.y_shape), conv, tolerance=1e-6)
 
 
+def test_arrays_that_begin_anywhere(cupy: Any) -> None:
+    """Kernels read 16 bytes at once; a view of another array may begin between two of their multiples."""
+    conv, pool = ConvGeometry.of((2, 6, 6, 8), (3, 3, 8, 8), 1, "same"), PoolGeometry.of((2, 6, 6, 8), 2)
+    normal = draws(0, "float32")
+
+    def shifted(*shape: int) -> tuple[Any, np.ndarray]:
+        values = normal(int(np.prod(shape)) + 1)
+        view = cupy.asarray(values)[1:].reshape(shape)
+        assert view.data.ptr % launching.WIDEST
+        return view, values[1:].reshape(shape).astype("float64")
+
+    (x, exact), (kernel, exact_kernel), (dy, exact_dy) = shifted(2, 6, 6, 8), shifted(3, 3, 8, 8), shifted(2, 6, 6, 8)
+    mine, other = twin("conv2d", "cupy"), twin("conv2d", "numpy")
+    near(mine.forward(x, kernel, None, conv), other.forward(exact, exact_kernel, None, conv), 1e-5)
+    near(mine.input_gradient(dy, kernel, conv), other.input_gradient(exact_dy, exact_kernel, conv), 1e-5)
+    near(mine.kernel_gradient(x, dy, conv), other.kernel_gradient(exact, exact_dy, conv), 1e-5)
+    near(twin("pool2d", "cupy").max_forward(x, pool)[0], twin("pool2d", "numpy").max_forward(exact, pool)[0], 1e-6)
+    near(twin("relu", "cupy").forward(x), np.maximum(exact, 0), 1e-6)
+    rows = x.reshape(-1, 8)
+    twin("dense", "cupy").finish(rows, None, True)
+    near(rows, np.maximum(exact, 0).reshape(-1, 8), 1e-6)
+
+
 def test_numbers_beyond_32_bits(cupy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The kernels for arrays of 2^31 elements and more, on small ones."""
     monkeypatch.setattr(launching, "LARGEST_INT", 10)

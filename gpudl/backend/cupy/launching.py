@@ -180,7 +180,7 @@ def contiguous(array: Array) -> Array:
 def pack(array: Array, length: int) -> int:
     """Return how many neighbours of an array are read at once where rows are of that length."""
     most = WIDEST // array.itemsize
-    return 1 if length % most else most
+    return 1 if length % most or array.data.ptr % WIDEST else most
 
 
 def index_type(*arrays: Array | int) -> str:

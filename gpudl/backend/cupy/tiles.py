@@ -55,7 +55,7 @@ FLAT = Tiles(32, 64, 16, 32, 32, 3)
 DOUBLE = Tiles(64, 64, 16, 32, 32, 2)
 LARGE, MIDDLE, SMALL = Tiles(128, 128, 32, 64, 64, 2), Tiles(128, 64, 32, 64, 32, 3), Tiles(64, 64, 32, 32, 32, 3)
 LONG = Tiles(128, 128, 16, 64, 64, 4)
-"""Of float32 numbers; DOUBLE of float64. The second line is for tensor cores alone, as are NARROW and FLAT besides."""
+"""Of float32 numbers, DOUBLE of float64. LARGE, MIDDLE, SMALL and LONG are for tensor cores alone."""
 
 
 def of_type(tiles: Tiles, itemsize: int) -> Tiles:

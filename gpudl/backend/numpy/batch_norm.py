@@ -3,7 +3,8 @@
 Memory plan. Plain NumPy would write five temporaries of the batch's size. Here every pass runs over blocks that stay in
 cache: one for mean and variance, one that normalizes, and two for the gradient. Several rows are taken as one, since
 loops over a row of few channels would start more often than they run; sums over rows are products with ones, which BLAS
-is quick at. Each block leaves its own sums, which are then joined in a fixed order.
+is quick at. Each block leaves its own sums, which are then joined in a fixed order. Where numba is installed, a large
+batch is gone through by loops instead, which need no room for a block: loops.py.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from gpudl.backend.numpy import loops
 from gpudl.backend.numpy.rows import rows_together
 from gpudl.backend.numpy.workers import Piece, blocks, run
 
@@ -36,9 +38,19 @@ class _Rows:
     def repeated(self, of_columns: np.ndarray) -> np.ndarray:
         return np.tile(of_columns, self.together)
 
+    def folded(self, of_width: np.ndarray) -> np.ndarray:
+        """Sums (width,) over long rows -> the sums over the true rows, (C,)."""
+        return of_width.reshape(self.together, self.columns).sum(axis=0)
+
     def sums(self, x: np.ndarray) -> np.ndarray:
         """x (rows, width), some of the long rows -> the sums over the true rows, (C,)."""
-        return (np.ones(len(x), x.dtype) @ x).reshape(self.together, self.columns).sum(axis=0)
+        return self.folded(np.ones(len(x), x.dtype) @ x)
+
+    def added(self, loop: loops.Loop, *arrays: np.ndarray, kinds: int = 1) -> list[np.ndarray]:
+        """Run a loop that adds up long rows; return its sums over the true rows, (C,) each."""
+        totals = np.zeros((kinds, self.width), self.kind)
+        loop(*arrays, *totals)
+        return [self.folded(total) for total in totals]
 
     def each(self, do: Callable[[int, slice, np.ndarray], None]) -> None:
         """Call `do(number, long rows, workspace)` for each block."""
@@ -73,8 +85,13 @@ def forward(
     rows = _Rows(x, kind)
     wide = rows.wide(x)
     parts = np.empty((2, len(rows.pieces), x.shape[1]), kind)
+    add_rows, add_squares = (loops.loop_for(make, (), x.size, x) for make in (loops.add_rows, loops.add_squares))
 
     def add_up(number: int, block: slice, room: np.ndarray) -> None:
+        if add_rows is not None and add_squares is not None:
+            mean = rows.added(add_rows, wide[block])[0] / (len(room) * rows.together)
+            parts[:, number] = mean, rows.added(add_squares, wide[block], rows.repeated(mean))[0]
+            return
         room[...] = wide[block]
         mean = rows.sums(room) / (len(room) * rows.together)
         room -= rows.repeated(mean)
@@ -102,8 +119,12 @@ def normalize(
     source, target = rows.wide(x), rows.wide(y)
     middle, factor = rows.repeated(mean), rows.repeated(scale if gamma is None else scale * gamma)
     shift = None if beta is None else rows.repeated(beta)
+    loop = loops.loop_for(loops.normalize, (), x.size, x)
 
     def work(number: int, block: slice, room: np.ndarray) -> None:
+        if loop is not None:
+            loop(source[block], middle, factor, np.zeros_like(middle) if shift is None else shift, target[block])
+            return
         out = np.subtract(source[block], middle, out=target[block], casting="same_kind")
         out *= factor
         if shift is not None:
@@ -126,8 +147,14 @@ def backward(
     gradient, source, target = rows.wide(dy), rows.wide(x), rows.wide(dx)
     parts = np.empty((2, len(rows.pieces), x.shape[1]), kind)
     middle = rows.repeated(mean)
+    add_gradients, of_input = (
+        loops.loop_for(make, (), x.size, x, dy) for make in (loops.add_gradients, loops.normalize_gradients)
+    )
 
     def add_up(number: int, block: slice, room: np.ndarray) -> None:
+        if add_gradients is not None:
+            parts[:, number] = rows.added(add_gradients, gradient[block], source[block], middle, kinds=2)
+            return
         parts[0, number] = rows.sums(gradient[block])
         np.subtract(source[block], middle, out=room)
         room *= gradient[block]
@@ -142,7 +169,9 @@ def backward(
 
     def work(number: int, block: slice, room: np.ndarray) -> None:
         out = target[block]
-        if training:
+        if training and of_input is not None:
+            of_input(gradient[block], source[block], middle, factor, drift, pull, out)
+        elif training:
             np.subtract(middle, source[block], out=out, casting="same_kind")
             out *= pull
             out -= drift

@@ -3,14 +3,17 @@
 There is no matrix product to be had: every channel has a kernel of its own. So y += x[tap] * kernel[tap], on a padded
 block of images that stays in the cache. The kernel's numbers of a tap are laid out for a whole output row, (Q, C): then
 NumPy's innermost loop runs over Q*C numbers at a stride of 1, not over C.
+
+Where numba is installed, large work of one kernel a channel is done by loops that read and write once: loops.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from gpudl.backend.numpy import loops
 from gpudl.backend.numpy.dense import finish
 from gpudl.backend.numpy.workers import Piece, blocks, run
 from gpudl.shapes import DepthwiseGeometry, WindowAxis
@@ -71,10 +74,37 @@ def _rows_of(kernel: np.ndarray, conv: DepthwiseGeometry) -> np.ndarray:
     return np.repeat(taps, conv.columns.out, axis=1)
 
 
+def _loop(make: Callable[..., loops.Loop], conv: DepthwiseGeometry, *arrays: np.ndarray) -> loops.Loop | None:
+    if conv.multiplier > 1:
+        return None
+    return loops.loop_for(make, (conv.rows.window, conv.columns.window), int(np.prod(conv.y_shape)), *arrays)
+
+
+def _places(conv: DepthwiseGeometry) -> tuple[int, ...]:
+    rows, columns = conv.rows, conv.columns
+    return rows.before, columns.before, rows.stride, columns.stride, rows.dilation, columns.dilation
+
+
+def _turned(conv: DepthwiseGeometry) -> tuple[int, ...]:
+    """The places of windows of the flipped kernel over dy, which make dx; of stride 1."""
+    rows, columns = conv.rows, conv.columns
+    return rows.span - 1 - rows.before, columns.span - 1 - columns.before, 1, 1, rows.dilation, columns.dilation
+
+
 def forward(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None, conv: DepthwiseGeometry) -> np.ndarray:
     """x (N, H, W, C), kernel (R, S, C, multiplier), bias (C * multiplier,) or None -> y (N, P, Q, C * multiplier)."""
     pieces, taps, weights, inside = _pieces(conv), _taps(conv), _rows_of(kernel, conv), _inside(conv)
     y = np.empty(conv.y_shape, x.dtype)
+    loop = _loop(loops.depthwise, conv, x, kernel)
+    if loop is not None:
+
+        def one_pass(share: Iterator[Piece]) -> None:
+            for start, stop in share:
+                loop(x[start:stop], kernel[..., 0], y[start:stop], *_places(conv))
+                finish(y[start:stop].reshape(-1, conv.channels), bias, False)
+
+        run(one_pass, pieces, _size(conv))
+        return y
 
     def work(share: Iterator[Piece]) -> None:
         padded = _padded(_largest(pieces), conv, x.dtype)
@@ -96,6 +126,16 @@ def input_gradient(dy: np.ndarray, kernel: np.ndarray, conv: DepthwiseGeometry) 
     """dy (N, P, Q, C * multiplier), kernel (R, S, C, multiplier) -> dx (N, H, W, C)."""
     pieces, taps, weights, inside = _pieces(conv), _taps(conv), _rows_of(kernel, conv), _inside(conv)
     dx = np.empty(conv.x_shape, dy.dtype)
+    loop = _loop(loops.depthwise, conv, dy) if conv.rows.stride == conv.columns.stride == 1 else None
+    if loop is not None:
+        flipped = np.ascontiguousarray(kernel[::-1, ::-1, :, 0])
+
+        def one_pass(share: Iterator[Piece]) -> None:
+            for start, stop in share:
+                loop(dy[start:stop], flipped, dx[start:stop], *_turned(conv))
+
+        run(one_pass, pieces, _size(conv))
+        return dx
 
     def work(share: Iterator[Piece]) -> None:
         padded = _padded(_largest(pieces), conv, dy.dtype)
@@ -119,6 +159,16 @@ def kernel_gradient(x: np.ndarray, dy: np.ndarray, conv: DepthwiseGeometry) -> n
     """x (N, H, W, C), dy (N, P, Q, C * multiplier) -> dkernel (R, S, C, multiplier), summed in a fixed order."""
     pieces, taps, inside = _pieces(conv), _taps(conv), _inside(conv)
     sums = np.zeros((len(pieces), len(taps), conv.y_shape[3]), dy.dtype)
+    loop = _loop(loops.depthwise_kernel, conv, x, dy)
+    if loop is not None:
+        of_pieces = sums.reshape(len(pieces), conv.rows.window, conv.columns.window, conv.channels)
+
+        def one_pass(share: Iterator[Piece]) -> None:
+            for start, stop in share:
+                loop(x[start:stop], dy[start:stop], of_pieces[start // _largest(pieces)], *_places(conv))
+
+        run(one_pass, pieces, _size(conv))
+        return sums.sum(axis=0).reshape(conv.kernel_shape)
 
     def work(share: Iterator[Piece]) -> None:
         padded = _padded(_largest(pieces), conv, x.dtype)

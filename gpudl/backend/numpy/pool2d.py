@@ -3,6 +3,8 @@
 Taking the maximum of R*S slices is four times faster than a reduction over reshaped axes, because every step runs
 over whole rows of channels. The winner of a window is kept as its number in the window (row-major), one byte each;
 it is found by counting, from the last tap to the first, how many taps in a row did not win.
+
+Where numba is installed, max pooling of large arrays is a loop that does all of it in one pass: loops.py.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from gpudl.backend.numpy import loops
 from gpudl.backend.numpy.workers import Piece, blocks, run
 from gpudl.shapes import PoolGeometry
 
@@ -51,6 +54,16 @@ def max_forward(x: np.ndarray, pool: PoolGeometry) -> tuple[np.ndarray, np.ndarr
     taps = _taps(pool)
     y = np.empty(pool.y_shape, x.dtype)
     winner = np.empty(pool.y_shape, np.uint8 if pool.area <= 255 else np.int32)
+    loop = loops.loop_for(loops.max_pool, (pool.rows.window, pool.columns.window), x.size, x)
+    if loop is not None:
+        places = pool.rows.before, pool.columns.before, pool.rows.stride, pool.columns.stride
+
+        def one_pass(pieces: Iterator[Piece]) -> None:
+            for arrays in _each(pieces, x, y, winner):
+                loop(*arrays, *places)
+
+        run(one_pass, _images(pool), _elements(pool))
+        return y, winner
 
     def work(pieces: Iterator[Piece]) -> None:
         for images, best, number in _each(pieces, x, y, winner):
@@ -80,6 +93,15 @@ def max_backward(dy: np.ndarray, winner: np.ndarray, pool: PoolGeometry) -> np.n
     """dy (N, P, Q, C) -> dx (N, H, W, C): each window's gradient goes to its winner; overlapping windows add up."""
     taps = _taps(pool)
     dx = np.empty(pool.x_shape, dy.dtype) if pool.tiles_exactly else np.zeros(pool.x_shape, dy.dtype)
+    loop = loops.loop_for(loops.max_unpool, (pool.rows.window, pool.columns.window), dx.size, dy, winner)
+    if loop is not None and pool.tiles_exactly:
+
+        def one_pass(pieces: Iterator[Piece]) -> None:
+            for arrays in _each(pieces, dy, winner, dx):
+                loop(*arrays)
+
+        run(one_pass, _images(pool), _elements(pool))
+        return dx
 
     def work(pieces: Iterator[Piece]) -> None:
         for gradient, number, target in _each(pieces, dy, winner, dx):

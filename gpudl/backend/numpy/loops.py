@@ -1,0 +1,221 @@
+"""Loops for what NumPy does in many passes. numba compiles them where it is installed: pip install "gpudl[fast]".
+
+A pass over arrays reads and writes memory for every tap of a window; a compiled loop keeps its sum or maximum in
+registers and writes once. The sizes of a window are constants of the compiled loop, so that it is unrolled. Loops
+release the interpreter's lock and work on the same pieces as NumPy's code beside them, in the same threads.
+
+What was compiled stays on disk. Small arrays do not come here: numba would take longer to be imported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any, TypeAlias
+
+import numpy as np
+
+Loop: TypeAlias = Callable[..., None]
+
+LARGE = 1 << 18
+"""Elements from which on a loop is worth compiling."""
+
+
+def loop_for(make: Callable[..., Loop], constants: tuple[int, ...], size: int, *arrays: np.ndarray) -> Loop | None:
+    """Return a compiled loop for work on so many elements; None where numba is missing, or NumPy is to do it."""
+    if size < LARGE:
+        return None
+    if any((a.dtype.kind == "f" and a.dtype.itemsize < 4) or not a.flags.c_contiguous for a in arrays):
+        return None
+    return _compiled(make, constants)
+
+
+@cache
+def _compiled(make: Callable[..., Loop], constants: tuple[int, ...]) -> Loop | None:
+    try:
+        from numba import njit  # pyright: ignore[reportMissingImports]
+    except ImportError:  # also where numba does not know this version of NumPy
+        return None
+    settings = {"nogil": True, "error_model": "numpy"}
+    try:
+        return njit(cache=True, **settings)(make(*constants))
+    except RuntimeError:  # there is nowhere to write
+        return njit(**settings)(make(*constants))
+
+
+def max_pool(R: int, S: int) -> Loop:
+    """For images (n, H, W, C): their maxima and winners, (n, P, Q, C). The first of equals wins, and the first NaN."""
+
+    def loop(x: Any, y: Any, winner: Any, above: int, before: int, down: int, across: int) -> None:
+        images, H, W, C = x.shape
+        P, Q = y.shape[1:3]
+        for n in range(images):
+            for p in range(P):
+                top = p * down - above
+                for q in range(Q):
+                    left = q * across - before
+                    if top >= 0 and left >= 0 and top + R <= H and left + S <= W:
+                        for c in range(C):
+                            best, won = x[n, top, left, c], 0
+                            for r in range(R):
+                                for s in range(S):
+                                    value = x[n, top + r, left + s, c]
+                                    if value > best or (value != value and best == best):
+                                        best, won = value, r * S + s
+                            y[n, p, q, c] = best
+                            winner[n, p, q, c] = won
+                        continue
+                    for c in range(C):
+                        first_r, first_s = max(0, -top), max(0, -left)
+                        best, won = x[n, top + first_r, left + first_s, c], first_r * S + first_s
+                        for r in range(first_r, min(R, H - top)):
+                            for s in range(first_s, min(S, W - left)):
+                                value = x[n, top + r, left + s, c]
+                                if value > best or (value != value and best == best):
+                                    best, won = value, r * S + s
+                        y[n, p, q, c] = best
+                        winner[n, p, q, c] = won
+
+    return loop
+
+
+def max_unpool(R: int, S: int) -> Loop:
+    """For gradients and winners (n, P, Q, C) of windows that tile the images: the images' gradients (n, H, W, C)."""
+
+    def loop(dy: Any, winner: Any, dx: Any) -> None:
+        images, P, Q, C = dy.shape
+        for n in range(images):
+            for p in range(P):
+                for q in range(Q):
+                    for r in range(R):
+                        for s in range(S):
+                            for c in range(C):
+                                slope = dy[n, p, q, c]
+                                won = winner[n, p, q, c] == r * S + s
+                                dx[n, p * R + r, q * S + s, c] = slope if won else slope * 0
+
+    return loop
+
+
+def depthwise(R: int, S: int) -> Loop:
+    """For images (n, H, W, C) and a kernel (R, S, C): y (n, P, Q, C), the sums of each channel's products."""
+
+    def loop(
+        x: Any, kernel: Any, y: Any, above: int, before: int, down: int, across: int, apart_down: int, apart_across: int
+    ) -> None:
+        images, H, W, C = x.shape
+        P, Q = y.shape[1:3]
+        for n in range(images):
+            for p in range(P):
+                top = p * down - above
+                for q in range(Q):
+                    left = q * across - before
+                    bottom, right = top + (R - 1) * apart_down, left + (S - 1) * apart_across
+                    if top >= 0 and left >= 0 and bottom < H and right < W:
+                        for c in range(C):
+                            total = x[n, top, left, c] * kernel[0, 0, c]
+                            for r in range(R):
+                                for s in range(S):
+                                    if r + s > 0:
+                                        here = x[n, top + r * apart_down, left + s * apart_across, c]
+                                        total += here * kernel[r, s, c]
+                            y[n, p, q, c] = total
+                        continue
+                    for c in range(C):
+                        y[n, p, q, c] = 0
+                    for r in range(R):
+                        h = top + r * apart_down
+                        if h < 0 or h >= H:
+                            continue
+                        for s in range(S):
+                            w = left + s * apart_across
+                            if w < 0 or w >= W:
+                                continue
+                            for c in range(C):
+                                y[n, p, q, c] += x[n, h, w, c] * kernel[r, s, c]
+
+    return loop
+
+
+def depthwise_kernel(R: int, S: int) -> Loop:
+    """For images (n, H, W, C) and gradients (n, P, Q, C): adds the kernel's gradient to `total` (R, S, C)."""
+
+    def loop(
+        x: Any, dy: Any, total: Any, above: int, before: int, down: int, across: int, apart_down: int, apart_across: int
+    ) -> None:
+        images, H, W, C = x.shape
+        P, Q = dy.shape[1:3]
+        for n in range(images):
+            for p in range(P):
+                top = p * down - above
+                for q in range(Q):
+                    left = q * across - before
+                    for r in range(R):
+                        h = top + r * apart_down
+                        if h < 0 or h >= H:
+                            continue
+                        for s in range(S):
+                            w = left + s * apart_across
+                            if w < 0 or w >= W:
+                                continue
+                            for c in range(C):
+                                total[r, s, c] += x[n, h, w, c] * dy[n, p, q, c]
+
+    return loop
+
+
+def add_rows() -> Loop:
+    """For rows (r, w): adds them up into `total` (w,)."""
+
+    def loop(x: Any, total: Any) -> None:
+        for r in range(x.shape[0]):
+            for w in range(x.shape[1]):
+                total[w] += x[r, w]
+
+    return loop
+
+
+def add_squares() -> Loop:
+    """For rows (r, w) and their means (w,): adds the squares of the distances up into `total` (w,)."""
+
+    def loop(x: Any, mean: Any, total: Any) -> None:
+        for r in range(x.shape[0]):
+            for w in range(x.shape[1]):
+                apart = x[r, w] - mean[w]
+                total[w] += apart * apart
+
+    return loop
+
+
+def normalize() -> Loop:
+    """For rows x (r, w): y = (x - mean) factor + shift, each (w,)."""
+
+    def loop(x: Any, mean: Any, factor: Any, shift: Any, y: Any) -> None:
+        for r in range(x.shape[0]):
+            for w in range(x.shape[1]):
+                y[r, w] = (x[r, w] - mean[w]) * factor[w] + shift[w]
+
+    return loop
+
+
+def add_gradients() -> Loop:
+    """For rows dy and x (r, w), means (w,): adds up dy into `of_dy` (w,) and dy (x - mean) into `projected` (w,)."""
+
+    def loop(dy: Any, x: Any, mean: Any, of_dy: Any, projected: Any) -> None:
+        for r in range(x.shape[0]):
+            for w in range(x.shape[1]):
+                of_dy[w] += dy[r, w]
+                projected[w] += dy[r, w] * (x[r, w] - mean[w])
+
+    return loop
+
+
+def normalize_gradients() -> Loop:
+    """For rows dy and x (r, w): dx = factor (dy - drift - pull (x - mean)), each (w,)."""
+
+    def loop(dy: Any, x: Any, mean: Any, factor: Any, drift: Any, pull: Any, dx: Any) -> None:
+        for r in range(x.shape[0]):
+            for w in range(x.shape[1]):
+                dx[r, w] = factor[w] * (dy[r, w] - drift[w] - pull[w] * (x[r, w] - mean[w]))
+
+    return loop
