@@ -132,7 +132,7 @@ def test_results_do_not_depend_on_the_number_of_threads(monkeypatch: pytest.Monk
 
 
 def test_small_arrays_and_other_types_are_numpys(used: list[Any]) -> None:
-    x = np.zeros((600, 600), np.float32)
+    x = np.zeros((1100, 1000), np.float32)
     assert loops.loop_for(loops.add_rows, (), x.size, x) is not None
     others = [(100, x), (x.size, x.astype(np.float16)), (x.size, x.T)]
     assert all(loops.loop_for(loops.add_rows, (), size, a) is None for size, a in others)

@@ -17,8 +17,8 @@ import numpy as np
 
 Loop: TypeAlias = Callable[..., None]
 
-LARGE = 1 << 18
-"""Elements from which on a loop is worth compiling."""
+LARGE = 1 << 20
+"""Elements from which on a loop is taken. From fewer on, a short training would end before numba is imported."""
 
 
 def loop_for(make: Callable[..., Loop], constants: tuple[int, ...], size: int, *arrays: np.ndarray) -> Loop | None:
