@@ -1,7 +1,7 @@
 """Every size of tiles that a convolution may get, on the layers of ResNet-50: is it the chosen one that takes least?
 
-Only on demand, `python -m bench.gpu_check --only tiles --out DIR`: SLOWNESS in gpudl/backend/cupy/choosing.py is from
-here.
+Only on demand, `python -m bench.gpu_check --only tiles --out DIR`: it shows how well SLOWNESS of
+gpudl/backend/cupy/choosing.py holds.
 """
 
 from __future__ import annotations

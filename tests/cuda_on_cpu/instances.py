@@ -50,7 +50,9 @@ OTHERS = {
     "optimizers": ("scale", "mix", "clip_value", "sum_squares", "clip_norm", "sgd", "adam", "nadam", "adamax", "lion",
                    "rmsprop", "adagrad", "adadelta"),
 }  # fmt: skip
-"""Kernels of each file besides the convolutions, all with 256 threads a block."""
+"""Kernels of each file besides the convolutions, with 256 threads a block but for these."""
+
+THREADS = {"join_moments": 1024, "join_gradients": 1024}
 
 
 @dataclass(frozen=True)

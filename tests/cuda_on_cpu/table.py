@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from cuda_on_cpu import nvrtc
-from cuda_on_cpu.instances import OTHERS, Instance, convolutions, of_a_shape, others
+from cuda_on_cpu.instances import OTHERS, THREADS, Instance, convolutions, of_a_shape, others
 from gpudl.backend.cupy import launching
 
 FILE = Path(__file__).parents[2] / "docs" / "kernel-table.md"
@@ -40,7 +40,7 @@ def text() -> str:
         "",
         f"Registers of a thread as NVRTC {nvrtc.version()} counts them for compute capability 8.0, 9.0 and 12.0. None",
         "spills. Convolutions are those that copy 16 bytes at a time, with the KiB of shared memory that a block asks",
-        "for; the last ones, without a type, are of float32, and ask for 3 KiB or less. Arrays have fewer than 2^31",
+        "for; the last ones, without a type, are of float32, and ask for 4 KiB or less. Arrays have fewer than 2^31",
         "elements.",
         "`cd tests && python -m cuda_on_cpu.table` makes this page.",
         "",
@@ -57,7 +57,7 @@ def _lines(instance: Instance, found: list[dict[str, nvrtc.Resources]]) -> Itera
     for name in instance.names:
         registers = " | ".join(str(each[name].registers) for each in found)
         shared = f"{instance.shared_bytes / 1024:.1f}" if instance.shared_bytes else ""
-        yield f"| {_called(instance, name)} | {instance.threads} | {registers} | {shared} |"
+        yield f"| {_called(instance, name)} | {THREADS.get(name, instance.threads)} | {registers} | {shared} |"
 
 
 def _called(instance: Instance, name: str) -> str:

@@ -12,7 +12,7 @@ from gpudl.backend.cupy.tiles import DOUBLE, FLAT, LARGE, LONG, MEDIUM, MIDDLE, 
 
 SLOWNESS = {4: {MIDDLE: 1.2, SMALL: 1.25}, 2: {MIDDLE: 1.4, SMALL: 1.6}}
 """How much longer than by LARGE or LONG a multiprocessor takes for the same product, for float32 and 16-bit numbers.
-Measured on an H200, from all layers of ResNet-50: python -m bench.gpu_check --only tiles"""
+Fitted on an H200 to all layers of ResNet-50; python -m bench.gpu_check --only tiles shows how well they hold."""
 
 
 class Split(NamedTuple):
