@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from gpudl.backend.numpy import loops
-from gpudl.backend.numpy.rows import rows_together
+from gpudl.backend.numpy.constants import ones
+from gpudl.backend.numpy.rows import repeated, rows_together
 from gpudl.backend.numpy.workers import Piece, blocks, run
 
 BLOCK = 1 << 18
@@ -36,15 +37,15 @@ class _Rows:
         return x.reshape(-1, self.width)
 
     def repeated(self, of_columns: np.ndarray) -> np.ndarray:
-        return np.tile(of_columns, self.together)
+        return repeated(of_columns, self.together)
 
     def folded(self, of_width: np.ndarray) -> np.ndarray:
         """Sums (width,) over long rows -> the sums over the true rows, (C,)."""
-        return of_width.reshape(self.together, self.columns).sum(axis=0)
+        return ones(self.together, of_width.dtype) @ of_width.reshape(self.together, self.columns)
 
     def sums(self, x: np.ndarray) -> np.ndarray:
         """x (rows, width), some of the long rows -> the sums over the true rows, (C,)."""
-        return self.folded(np.ones(len(x), x.dtype) @ x)
+        return self.folded(ones(len(x), x.dtype) @ x)
 
     def added(self, loop: loops.Loop, *arrays: np.ndarray, kinds: int = 1) -> list[np.ndarray]:
         """Run a loop that adds up long rows; return its sums over the true rows, (C,) each."""
@@ -92,9 +93,8 @@ def forward(
             mean = rows.added(add_rows, wide[block])[0] / (len(room) * rows.together)
             parts[:, number] = mean, rows.added(add_squares, wide[block], rows.repeated(mean))[0]
             return
-        room[...] = wide[block]
-        mean = rows.sums(room) / (len(room) * rows.together)
-        room -= rows.repeated(mean)
+        mean = rows.sums(wide[block].astype(kind, copy=False)) / (len(room) * rows.together)
+        np.subtract(wide[block], rows.repeated(mean), out=room)
         room *= room
         parts[:, number] = mean, rows.sums(room)
 

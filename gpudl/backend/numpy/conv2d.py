@@ -9,6 +9,7 @@ R*S slices.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -16,6 +17,8 @@ from numpy.lib.stride_tricks import as_strided
 
 from gpudl.backend.numpy import winograd
 from gpudl.backend.numpy.dense import finish, product
+from gpudl.backend.numpy.kept import kept
+from gpudl.backend.numpy.rows import finish_rows
 from gpudl.backend.numpy.workers import Piece, blocks, run
 from gpudl.shapes import ConvGeometry, WindowAxis
 
@@ -30,35 +33,48 @@ SHARES = 8
 
 
 class _Patches:
-    """The patches of a block of images, in a workspace that the next block reuses.
+    """The patches of a block of images, in a workspace that the next block and step reuse.
 
     `of(images)` gives a matrix (images * P * Q, R * S * C / groups) per group, shape (groups, rows, taps). Where the
     runs of S*C numbers are short, as in a first layer, it lies in memory the other way round, tap by tap: then the runs
     are rows of the output.
     """
 
-    def __init__(self, conv: ConvGeometry, images: int, dtype: np.dtype) -> None:
-        rows, columns = conv.rows, conv.columns
-        self.conv = conv
-        self.padded = None
-        if rows.before or rows.after or columns.before or columns.after:
-            height, width = rows.before + rows.size + rows.after, columns.before + columns.size + columns.after
-            self.padded = np.zeros((images, height, width, conv.channels), dtype)
-        self.depth = conv.channels // conv.groups
+    def __init__(self, key: tuple[ConvGeometry, int], room: np.ndarray) -> None:
+        self.conv, images = key
+        rows, columns = self.conv.rows, self.conv.columns
+        self.depth = self.conv.channels // self.conv.groups
         self.taps = rows.window * columns.window * self.depth
         self.tap_by_tap = columns.window * self.depth < NARROW
-        self.space = np.empty(conv.groups * self.taps * images * rows.out * columns.out, dtype)
+        shape = _padded_shape(self.conv, images)
+        self.padded, self.space = room[: math.prod(shape)].reshape(shape), room[math.prod(shape) :]
+        self._views: dict[int, tuple[np.ndarray, ...]] = {}
+
+    @staticmethod
+    def of_blocks(conv: ConvGeometry, images: int, dtype: np.dtype) -> _Patches:
+        """Return this thread's workspace for blocks of so many images, with zeros in the padding."""
+        size = math.prod(_padded_shape(conv, images)) + images * conv.rows.out * conv.columns.out * (
+            conv.rows.window * conv.columns.window * conv.channels
+        )
+        found = kept(_Patches, (conv, images), size, dtype)
+        found.padded.fill(0)
+        return found
 
     def of(self, images: np.ndarray) -> np.ndarray:
+        """Copy the patches of some images (n, H, W, C)."""
+        views = self._views.get(len(images))
+        if views is None:
+            views = self._views[len(images)] = self._made_views(len(images))
+        inside, windows, target, matrix = views
+        inside[...] = images
+        target[...] = windows
+        return matrix
+
+    def _made_views(self, count: int) -> tuple[np.ndarray, ...]:
+        """Return where images go, the windows seen there, where these go, and what is there as a matrix."""
         conv, rows, columns = self.conv, self.conv.rows, self.conv.columns
-        count = len(images)
-        source = images
-        if self.padded is not None:
-            inside = self.padded[
-                :count, rows.before : rows.before + rows.size, columns.before : columns.before + columns.size
-            ]
-            inside[...] = images
-            source = self.padded[:count]
+        source = self.padded[:count]
+        inside = source[:, rows.before : rows.before + rows.size, columns.before : columns.before + columns.size]
         size = count * rows.out * columns.out
         space = self.space[: conv.groups * self.taps * size]
         n, h, w = source.strides[:3]
@@ -66,21 +82,25 @@ class _Patches:
         groups, depth = conv.groups, self.depth
         positions = (count, rows.out, columns.out)
         steps = (n, h * rows.stride, w * columns.stride)
+        matrix = space.reshape(groups, size, self.taps)
         if self.tap_by_tap:
             shape = (groups, rows.window, columns.window, depth, *positions)
             strides = (c * depth, h * rows.dilation, w * columns.dilation, c, *steps)
-            space.reshape(shape)[...] = as_strided(source, shape, strides, writeable=False)
-            return space.reshape(groups, self.taps, size).transpose(0, 2, 1)
-        if columns.dilation == 1 and groups == 1:
+            matrix = space.reshape(groups, self.taps, size).transpose(0, 2, 1)
+        elif columns.dilation == 1 and groups == 1:
             # Neighbouring taps of a row are neighbours in memory: one run of S*C numbers.
             shape = (*positions, rows.window, columns.window * depth)
-            view = as_strided(source, shape, (*steps, h * rows.dilation, c), writeable=False)
-            space.reshape(shape)[...] = view
+            strides = (*steps, h * rows.dilation, c)
         else:
             shape = (groups, *positions, rows.window, columns.window, depth)
             strides = (c * depth, *steps, h * rows.dilation, w * columns.dilation, c)
-            space.reshape(shape)[...] = as_strided(source, shape, strides, writeable=False)
-        return space.reshape(groups, size, self.taps)
+        return inside, as_strided(source, shape, strides, writeable=False), space.reshape(shape), matrix
+
+
+def _padded_shape(conv: ConvGeometry, images: int) -> tuple[int, int, int, int]:
+    rows, columns = conv.rows, conv.columns
+    height, width = rows.before + rows.size + rows.after, columns.before + columns.size + columns.after
+    return images, height, width, conv.channels
 
 
 def _images_per_block(conv: ConvGeometry) -> int:
@@ -120,7 +140,7 @@ def forward(
     images = _images_per_block(conv)
 
     def work(pieces: Iterator[Piece]) -> None:
-        patches = _Patches(conv, min(images, conv.batch), x.dtype)
+        patches = _Patches.of_blocks(conv, min(images, conv.batch), x.dtype)
         for start, stop in pieces:
             block = y[start:stop].reshape(-1, conv.filters)
             matrix = patches.of(x[start:stop])
@@ -129,7 +149,7 @@ def forward(
             else:
                 by_group = block.reshape(-1, conv.groups, conv.filters // conv.groups).transpose(1, 0, 2)
                 by_group[...] = np.matmul(matrix, matrices)
-            finish(block, bias, relu)
+            finish_rows(block, bias, relu)
 
     run(work, blocks(conv.batch, images), _size(conv))
     return y
@@ -194,7 +214,7 @@ def kernel_gradient(x: np.ndarray, dy: np.ndarray, conv: ConvGeometry) -> np.nda
     sums = np.zeros((len(spans), groups, taps, filters), x.dtype)
 
     def work(pieces: Iterator[Piece]) -> None:
-        patches = _Patches(conv, min(images, conv.batch), x.dtype)
+        patches = _Patches.of_blocks(conv, min(images, conv.batch), x.dtype)
         part = np.empty(sums.shape[1:], x.dtype)
         for start, stop in pieces:
             total = sums[start // (spans[0][1] - spans[0][0])]

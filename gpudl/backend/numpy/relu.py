@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from gpudl.backend.numpy.constants import zeros
 from gpudl.backend.numpy.dense import column_sums
 from gpudl.backend.numpy.workers import Piece, blocks, run
 
@@ -15,13 +16,13 @@ BLOCK = 1 << 18
 def forward(x: np.ndarray) -> np.ndarray:
     """x of any shape -> max(x, 0)."""
     if x.size < BLOCK or not x.flags.c_contiguous:
-        return np.maximum(x, 0)
+        return np.maximum(x, zeros(x.size, x.dtype).reshape(x.shape))
     y = np.empty_like(x)
     source, target = x.reshape(-1), y.reshape(-1)
 
     def work(pieces: Iterator[Piece]) -> None:
         for start, stop in pieces:
-            np.maximum(source[start:stop], 0, out=target[start:stop])
+            np.maximum(source[start:stop], zeros(stop - start, x.dtype), out=target[start:stop])
 
     run(work, blocks(x.size, BLOCK), x.size)
     return y

@@ -5,8 +5,10 @@ number by number, they give the outputs by a third transform, A^T m A. Over all 
 numbers is a product of matrices, (tiles, C) x (C, K).
 
 Memory plan. A block of tiles, a band of one image or several small images, is transformed, multiplied and transformed
-back while it lies in the second and third level cache; the workspace is reused by the next block. A transform is two
-products with a 6x6 matrix, along rows and along columns.
+back while it lies in the cache. Room and views of it are kept for the next block and step (kept.py): what Python does
+between NumPy's calls holds the interpreter's lock, and a second thread waits for it. A transform is two products with a
+6x6 matrix: down the columns of the image where it lies, then along the rows of tiles, which are copied out in between.
+So the first index of a tile's 36 numbers is the one along the row.
 
 The gradient for the kernel is the adjoint: A dy A^T, products (C, tiles) x (tiles, K) added up over all blocks, and at
 the end G^T w G.
@@ -17,12 +19,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import lru_cache
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from gpudl import config
-from gpudl.backend.numpy.dense import finish
+from gpudl.backend.numpy.kept import kept
+from gpudl.backend.numpy.rows import finish_rows
 from gpudl.backend.numpy.workers import SMALL, Piece, blocks, run
 from gpudl.shapes import ConvGeometry
 
@@ -31,15 +35,18 @@ POINTS = 0, 2 / 3, -2 / 3, 3 / 2, -3 / 2
 
 TAPS, TILE, READ = 3, 4, 6
 
-BLOCK = 1 << 19
+BLOCK = 3 << 17
 """Transformed numbers of a block, inputs and outputs. With smaller blocks, which lie in the cache, threads spend more
 time waiting for the interpreter; measured best from 32 to 128 channels."""
+
+STRETCH = 1 << 14
+"""Kernels of 3x3 transformed at once: a mebibyte."""
 
 SPREAD, FEWEST_BLOCKS = 600, 4
 """A block has at least a tile for so many numbers of the kernel, which it reads anew; but there are blocks for several
 threads."""
 
-WORTH = 4
+WORTH = 2
 """Outputs that count as one where it is asked whether threads pay: the steps of small blocks are short (measured)."""
 
 FEWEST_CHANNELS, FEWEST_TILES, MOST_WASTE = 16, 16, 1.6
@@ -83,20 +90,49 @@ def suits(conv: ConvGeometry, dtype: np.dtype) -> bool:
 
 
 def _both_ways(matrix: np.ndarray, x: np.ndarray, between: np.ndarray, out: np.ndarray) -> None:
-    """out (a, a, ...) = the transform of x (b, b, ...) along both of its first axes, with `matrix` (a, b)."""
+    """out (a, a, n) = the transform of x (b, b, n) along both of its first axes, with `matrix` (a, b)."""
     a, b = matrix.shape
-    half = _part(between, (a, b, x.size // (b * b)))
+    half = _part(between, (a, b, x.shape[2]))
     np.matmul(matrix, x.reshape(b, -1), out=half.reshape(a, -1))
-    np.matmul(matrix, half, out=out.reshape(a, a, -1))
+    np.matmul(matrix, half, out=out)
+
+
+def _transformed_kernel(kernel: np.ndarray) -> np.ndarray:
+    """kernel (3, 3, C, K) -> G g G^T (36, C, K)."""
+    source = kernel.swapaxes(0, 1).reshape(TAPS, TAPS, -1)
+    weights = np.empty((READ, READ, source.shape[2]), np.float32)
+
+    def work(pieces: Iterator[Piece]) -> None:
+        between = np.empty(READ * TAPS * min(STRETCH, source.shape[2]), np.float32)
+        for start, stop in pieces:
+            _both_ways(KERNELS, source[..., start:stop], between, weights[..., start:stop])
+
+    run(work, blocks(source.shape[2], STRETCH), weights.size)
+    return weights.reshape(READ * READ, *kernel.shape[2:])
+
+
+def _joined_gradient(sums: np.ndarray) -> np.ndarray:
+    """sums (parts, 36, C, K) -> G^T w G of their sum, (3, 3, C, K)."""
+    parts = sums.reshape(len(sums), READ, READ, -1)
+    turned = np.empty((TAPS, TAPS, parts.shape[3]), np.float32)
+
+    def work(pieces: Iterator[Piece]) -> None:
+        between = np.empty(READ * TAPS * min(STRETCH, parts.shape[3]), np.float32)
+        for start, stop in pieces:
+            total = parts[..., start:stop].sum(axis=0)
+            _both_ways(KERNELS.T, total, between, turned[..., start:stop])
+
+    run(work, blocks(parts.shape[3], STRETCH), sums.size)
+    return np.ascontiguousarray(turned.reshape(TAPS, TAPS, *sums.shape[2:]).swapaxes(0, 1))
 
 
 class _Plan:
     """How the tiles of a batch are cut into blocks: so many images, or bands of so many rows of one image's tiles."""
 
-    def __init__(self, conv: ConvGeometry) -> None:
+    def __init__(self, conv: ConvGeometry, block: int) -> None:
         self.conv = conv
         self.down, self.across = -(-conv.rows.out // TILE), -(-conv.columns.out // TILE)
-        tiles = max(1, BLOCK // (READ * READ * (conv.channels + conv.filters)), conv.channels * conv.filters // SPREAD)
+        tiles = max(1, block // (READ * READ * (conv.channels + conv.filters)), conv.channels * conv.filters // SPREAD)
         self.work = conv.batch * conv.rows.out * conv.columns.out * conv.filters // WORTH
         if self.work >= SMALL:
             tiles = min(tiles, max(1, conv.batch * self.down * self.across // FEWEST_BLOCKS))
@@ -105,90 +141,130 @@ class _Plan:
         self.bands = -(-self.down // self.rows)
         self.rows = -(-self.down // self.bands)
         self.count = -(-conv.batch // self.images) * self.bands
+        self.padded = self.images, TILE * self.rows + 2, TILE * self.across + 2, conv.channels
+        self.half = self.images, self.rows, READ, self.padded[2] * conv.channels
+        self.tiles = self.images * self.rows * self.across
+        self.widest = self.tiles * max(conv.channels, conv.filters)
+        self.between = max(math.prod(self.half), READ * TILE * self.tiles * conv.filters)
 
-    def block(self, number: int) -> tuple[slice, int, int]:
-        """Return a block's images, its first row of tiles and the row behind its last."""
-        images, band = divmod(number, self.bands)
-        first = images * self.images
-        return (
-            slice(first, min(first + self.images, self.conv.batch)),
-            band * self.rows,
-            min((band + 1) * self.rows, self.down),
-        )
+    @property
+    def room(self) -> int:
+        """The numbers in a thread's workspace."""
+        inputs = READ * READ * self.tiles * self.conv.channels
+        return math.prod(self.padded) + self.between + READ * READ * self.widest + inputs
+
+
+_plan = lru_cache(maxsize=64)(_Plan)
 
 
 class _Workspace:
-    """Room for a block of tiles and what they become."""
+    """A thread's room for a block of tiles and what they become, and the blocks whose views it has made."""
 
-    def __init__(self, plan: _Plan) -> None:
-        conv, self.plan = plan.conv, plan
-        self.tiles = plan.images * plan.rows * plan.across
-        widest = self.tiles * max(conv.channels, conv.filters)
-        self.padded = np.zeros((plan.images, TILE * plan.rows + 2, TILE * plan.across + 2, conv.channels), np.float32)
-        self.spread, self.between = (np.empty(READ * READ * widest, np.float32) for _ in range(2))
-        self.inputs = np.empty(READ * READ * self.tiles * conv.channels, np.float32)
-        self.outputs = np.empty(READ * READ * self.tiles * conv.filters, np.float32)
+    def __init__(self, plan: _Plan, room: np.ndarray) -> None:
+        self.plan = plan
+        lengths = math.prod(plan.padded), plan.between, READ * READ * plan.widest
+        self.padded, self.between, self.spread, self.inputs = np.split(room, np.cumsum(lengths))
+        self.padded = self.padded.reshape(plan.padded)
+        self._blocks: dict[tuple[int, int], _Block] = {}
 
-    def transformed_inputs(self, x: np.ndarray, images: slice, first: int, last: int) -> np.ndarray:
-        """Return B^T d B of a block's tiles, (36, tiles, C)."""
-        plan, conv = self.plan, self.plan.conv
-        count, rows, channels = images.stop - images.start, last - first, conv.channels
-        padded = self.padded[:count, : TILE * rows + 2]
+    @staticmethod
+    def of(plan: _Plan) -> _Workspace:
+        """Return this thread's workspace for a plan, with zeros in the padding."""
+        room = kept(_Workspace, plan, plan.room)
+        room.padded.fill(0)
+        return room
+
+    def block(self, number: int) -> tuple[_Block, slice]:
+        """Return a block's views, and which images are in it."""
+        plan = self.plan
+        group, band = divmod(number, plan.bands)
+        first = group * plan.images
+        images = slice(first, min(first + plan.images, plan.conv.batch))
+        key = images.stop - first, band
+        found = self._blocks.get(key)
+        if found is None:
+            found = self._blocks[key] = _Block(self, *key)
+        return found, images
+
+
+class _Block:
+    """Views of a workspace for blocks of so many images, or for one band of an image."""
+
+    def __init__(self, room: _Workspace, count: int, band: int) -> None:
+        plan, conv = room.plan, room.plan.conv
+        first, last = band * plan.rows, min((band + 1) * plan.rows, plan.down)
+        rows, across = last - first, plan.across
+        self.written = slice(TILE * first, TILE * last)
+        """The rows of the output that it makes."""
+        padded = room.padded[:count, : TILE * rows + 2]
         top = TILE * first - conv.rows.before  # the row of x where the block begins to read
         height = padded.shape[1]
         above = min(height, max(0, -top))
         stop = max(above, min(height, conv.rows.size - top))  # a block may lie in the padding altogether
-        padded[:, :above] = 0
-        padded[:, stop:] = 0
+        self._outside = [padded[:, :above], padded[:, stop:]] if plan.bands > 1 else []
+        """Rows of padding that another band has written to."""
         left, width = conv.columns.before, min(conv.columns.size, padded.shape[2] - conv.columns.before)
-        padded[:, above:stop, left : left + width] = x[images, top + above : top + stop, :width]
+        self._inside = padded[:, above:stop, left : left + width]
+        self._read = slice(top + above, top + stop), slice(width)
+        half = _part(room.between, (count, rows, *plan.half[2:]))
         n, h, w, c = padded.strides
-        shape = (READ, READ, count, rows, plan.across, channels)
-        view = as_strided(padded, shape, (h, w, n, TILE * h, TILE * w, c), writeable=False)
-        spread = _part(self.spread, shape)
-        spread[...] = view
-        done = _part(self.inputs, (READ * READ, count * rows * plan.across, channels))
-        _both_ways(INPUTS, spread, self.between, done)
-        return done
+        self._down = as_strided(padded, half.shape, (n, TILE * h, h, c), writeable=False), half
+        n, r, h, c = half.strides
+        w = c * conv.channels
+        tiles = count, rows, across
+        shape = READ, READ, *tiles, conv.channels
+        spread = _part(room.spread, shape)
+        self._spread = as_strided(half, shape, (w, h, n, r, TILE * w, c), writeable=False), spread
+        self.inputs = _part(room.inputs, (READ * READ, math.prod(tiles), conv.channels))
+        """Transformed inputs, (36, tiles, C)."""
+        self._along = spread.reshape(READ, -1), self.inputs.reshape(READ, -1)
+        self.outputs = _part(room.spread, (READ * READ, math.prod(tiles), conv.filters))
+        """Room for the products or for transformed gradients, (36, tiles, K); the same as the inputs' on their way."""
+        self._places = _part(room.spread, (TILE, TILE, *tiles, conv.filters))
+        self._flat_outputs, self._flat_places = (
+            self.outputs.reshape(READ, READ, -1),
+            self._places.reshape(TILE, TILE, -1),
+        )
+        self._between = room.between
+        self._whole = _part(room.between, (count, TILE * rows, TILE * across, conv.filters))
 
-    def transformed_gradients(self, dy: np.ndarray, images: slice, first: int, last: int) -> np.ndarray:
-        """Return A dy A^T of a block's tiles, (36, tiles, K)."""
-        band = dy[images, TILE * first : TILE * last]
-        if band.shape[1:3] != (TILE * (last - first), TILE * self.plan.across):  # tiles hang over the edge
-            whole = _part(self.between, self._whole(images, first, last))
+    def transform_inputs(self, x: np.ndarray, images: slice) -> None:
+        """inputs = B^T d B of the block's tiles of x (N, H, W, C)."""
+        for rows in self._outside:
+            rows.fill(0)
+        self._inside[...] = x[images, *self._read]
+        np.matmul(INPUTS, self._down[0], out=self._down[1])
+        self._spread[1][...] = self._spread[0]
+        np.matmul(INPUTS, self._along[0], out=self._along[1])
+
+    def transform_gradients(self, dy: np.ndarray, images: slice) -> None:
+        """outputs = A dy A^T of the block's tiles of dy (N, P, Q, K)."""
+        band = dy[images, self.written]
+        if band.shape != self._whole.shape:  # tiles hang over the edge
+            whole = self._whole
             whole[:, band.shape[1] :] = 0
             whole[:, :, band.shape[2] :] = 0
             whole[:, : band.shape[1], : band.shape[2]] = band
             band = whole
-        tiles = self._by_places(band)
-        spread = _part(self.spread, tiles.shape)
-        spread[...] = tiles
-        done = _part(self.outputs, (READ * READ, spread[0, 0, ..., 0].size, self.plan.conv.filters))
-        _both_ways(OUTPUTS.T, spread, self.between, done)
-        return done
+        self._places[...] = _by_places(band)
+        _both_ways(OUTPUTS.T, self._flat_places, self._between, self._flat_outputs)
 
-    def write(self, products: np.ndarray, y: np.ndarray, images: slice, first: int, last: int) -> None:
-        """Transform products (36, tiles, K) into outputs, and write them to their places in y (N, P, Q, K)."""
-        band = y[images, TILE * first : TILE * last]
-        shape = self._whole(images, first, last)
-        whole = band if band.shape == shape else _part(self.between, shape)
-        tiles = self._by_places(whole)
-        spread = _part(self.spread, tiles.shape)
-        _both_ways(OUTPUTS, products, self.between, spread)
-        tiles[...] = spread
+    def write(self, y: np.ndarray, images: slice) -> np.ndarray:
+        """Transform the products in `outputs` and write them to their places in y (N, P, Q, K); return what of y."""
+        band = y[images, self.written]
+        whole = band if band.shape == self._whole.shape else self._whole
+        _both_ways(OUTPUTS, self._flat_outputs, self._between, self._flat_places)
+        _by_places(whole)[...] = self._places
         if whole is not band:
             band[...] = whole[:, : band.shape[1], : band.shape[2]]
+        return band
 
-    def _whole(self, images: slice, first: int, last: int) -> tuple[int, int, int, int]:
-        """Return the shape of a block's outputs, all of its tiles."""
-        plan = self.plan
-        return images.stop - images.start, TILE * (last - first), TILE * plan.across, plan.conv.filters
 
-    def _by_places(self, images: np.ndarray) -> np.ndarray:
-        """View images (n, 4 rows, 4 across, K) by the places in their tiles, (4, 4, n, rows, across, K)."""
-        count, height, width, filters = images.shape
-        tiles = images.reshape(count, height // TILE, TILE, width // TILE, TILE, filters)
-        return tiles.transpose(2, 4, 0, 1, 3, 5)
+def _by_places(images: np.ndarray) -> np.ndarray:
+    """View images (n, 4 rows, 4 across, K) by the places in their tiles, along and down: (4, 4, n, rows, across, K)."""
+    count, height, width, filters = images.shape
+    tiles = images.reshape(count, height // TILE, TILE, width // TILE, TILE, filters)
+    return tiles.transpose(4, 2, 0, 1, 3, 5)
 
 
 def _part(space: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -200,19 +276,18 @@ def forward(
 ) -> np.ndarray:
     """x (N, H, W, C), kernel (3, 3, C, K), bias (K,) or None -> y (N, P, Q, K); with `relu` max(y, 0)."""
     y = np.empty(conv.y_shape, x.dtype)
-    plan = _Plan(conv)
-    weights = np.empty((READ * READ, conv.channels, conv.filters), np.float32)
-    _both_ways(KERNELS, kernel, np.empty(READ * TAPS * kernel[0, 0].size, np.float32), weights)
+    plan = _plan(conv, BLOCK)
+    weights = _transformed_kernel(kernel)
 
     def work(pieces: Iterator[Piece]) -> None:
-        room = _Workspace(plan)
+        room = _Workspace.of(plan)
         for number, _ in pieces:
-            images, first, last = block = plan.block(number)
-            inputs = room.transformed_inputs(x, *block)
-            products = _part(room.outputs, (READ * READ, inputs.shape[1], conv.filters))
-            np.matmul(inputs, weights, out=products)
-            room.write(products, y, *block)
-            finish(y[images, TILE * first : TILE * last].reshape(-1, conv.filters), bias, relu)
+            block, images = room.block(number)
+            block.transform_inputs(x, images)
+            np.matmul(block.inputs, weights, out=block.outputs)
+            band = block.write(y, images)
+            if bias is not None or relu:
+                finish_rows(band.reshape(-1, conv.filters), bias, relu)
 
     run(work, blocks(plan.count, 1), plan.work)
     return y
@@ -220,25 +295,22 @@ def forward(
 
 def kernel_gradient(x: np.ndarray, dy: np.ndarray, conv: ConvGeometry) -> np.ndarray:
     """x (N, H, W, C), dy (N, P, Q, K) -> dkernel (3, 3, C, K). Blocks are summed in a fixed order."""
-    plan = _Plan(conv)
+    plan = _plan(conv, BLOCK)
     size = READ * READ * conv.channels * conv.filters
     shares = min(MOST_SHARES, max(2, LARGEST_SUMS // size), plan.count)
     spans = blocks(plan.count, -(-plan.count // shares))
     sums = np.zeros((len(spans), READ * READ, conv.channels, conv.filters), np.float32)
 
     def work(pieces: Iterator[Piece]) -> None:
-        room, part = _Workspace(plan), np.empty(sums.shape[1:], np.float32)
+        room, part = _Workspace.of(plan), np.empty(sums.shape[1:], np.float32)
         for start, stop in pieces:
             total = sums[start // (spans[0][1] - spans[0][0])]
             for number in range(start, stop):
-                block = plan.block(number)
-                inputs = room.transformed_inputs(x, *block)
-                gradients = room.transformed_gradients(dy, *block)
-                np.matmul(inputs.transpose(0, 2, 1), gradients, out=part)
+                block, images = room.block(number)
+                block.transform_inputs(x, images)
+                block.transform_gradients(dy, images)
+                np.matmul(block.inputs.transpose(0, 2, 1), block.outputs, out=part)
                 total += part
 
     run(work, spans, plan.work)
-    total = sums[0] if len(spans) == 1 else sums.sum(axis=0)
-    kernel = np.empty(conv.kernel_shape, np.float32)
-    _both_ways(KERNELS.T, total, np.empty(TAPS * READ * total[0].size, np.float32), kernel)
-    return kernel
+    return _joined_gradient(sums)

@@ -97,7 +97,9 @@ class _Pool:
         job = _Job(work, pieces)
         for queue in self._queues[: len(pieces) - 1]:
             queue.put(job)
+        _place.is_at_work = True
         error = job.join_in()
+        _place.is_at_work = False
         for _ in range(job.close()):
             error = job.ended.get() or error
         if error is not None:
@@ -148,7 +150,8 @@ class _Job:
 
 
 class _Place(threading.local):
-    is_worker = False
+    is_at_work = False
+    """Whether this thread is within a piece of work, which is not to be split again."""
 
 
 _place = _Place()
@@ -156,7 +159,7 @@ _pool: _Pool | None = None
 
 
 def _serve(queue: SimpleQueue[_Job | None]) -> None:
-    _place.is_worker = True
+    _place.is_at_work = True
     while (job := queue.get()) is not None:
         if job.enter():
             job.ended.put(job.join_in())
@@ -191,7 +194,7 @@ def run(work: Work, pieces: list[Piece], elements: int) -> None:
     `elements` is the size of the whole work, by which small work stays on the caller's thread.
     """
     global _pool
-    if elements >= SMALL and len(pieces) > 1 and not _place.is_worker:
+    if elements >= SMALL and len(pieces) > 1 and not _place.is_at_work:
         if _pool is None:
             _pool = _Pool(thread_count())
         if _pool.count > 1:
