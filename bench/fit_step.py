@@ -15,9 +15,9 @@ def fit_step(model: Any, x: Any, y: Any, entered: ExitStack) -> Callable[[], Non
     model.compile("adam", gpudl.losses.SparseCategoricalCrossentropy(from_logits=True))
     model.step_weights = model.trainable_weights
     entered.enter_context(model.steady())
+    entered.enter_context(single_threaded_blas)
 
     def step() -> None:
-        with single_threaded_blas:  # as `fit` does for each
-            model.train_step((x, y))
+        model.train_step((x, y))
 
     return step

@@ -13,7 +13,7 @@ import itertools
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ContextDecorator
 from typing import Any, ParamSpec, TypeAlias, TypeVar
 
 import numpy as np
@@ -42,14 +42,17 @@ _recording = _Recording()
 _order = itertools.count()
 
 
-@contextmanager
-def no_grad() -> Iterator[None]:
+class no_grad(ContextDecorator):  # noqa: N801  PyTorch's name
     """Within this context ops on Tensors are not recorded."""
-    before, _recording.enabled = _recording.enabled, False
-    try:
-        yield
-    finally:
-        _recording.enabled = before
+
+    def __enter__(self) -> None:
+        self._before, _recording.enabled = _recording.enabled, False
+
+    def __exit__(self, *error: object) -> None:
+        _recording.enabled = self._before
+
+    def _recreate_cm(self) -> no_grad:
+        return no_grad()  # for each call of a function it decorates, which may call itself
 
 
 class Node:
@@ -134,7 +137,7 @@ class Tensor:
         if gradient is None:
             if self.data.size != 1:
                 raise UsageError(f"backward() of an array of shape {self.shape} needs a gradient; or reduce it first")
-            gradient = array_module(self.data).ones_like(self.data)
+            gradient = array_module(self.data).ones(self.shape, self.dtype)
         elif gradient.shape != self.shape:
             raise UsageError(f"backward(): the gradient has shape {gradient.shape}, but the value has {self.shape}")
         if self.node is None:
@@ -303,7 +306,9 @@ def _newest_first(last: Tensor) -> list[tuple[Tensor, Node]]:
             raise UsageError("backward() reached a value whose tape is used up; compute it again, or add the losses")
         if node is not None and node.order not in found:
             found[node.order] = (tensor, node)
-            waiting.extend(source for source in node.inputs if source is not None and source.requires_grad)
+            for source in node.inputs:
+                if source is not None and source.node is not None and source.requires_grad:
+                    waiting.append(source)
     return [found[order] for order in sorted(found, reverse=True)]
 
 
@@ -412,6 +417,8 @@ def differentiable(
                 tensors = True
                 recorded = recorded or array.requires_grad
                 values.append(array.data)
+            elif type(array) is np.ndarray:
+                values.append(array)
             else:
                 handler = getattr(type(array), "__gpudl_op__", None)
                 if handler is not None:
@@ -430,7 +437,7 @@ def differentiable(
         result = Tensor(y)
         if recorded and backward is not None and _recording.enabled:
             result.requires_grad = True
-            result.node = Node(call, tuple(a if isinstance(a, Tensor) else None for a in arrays), backward, settings)
+            result.node = Node(call, tuple([a if isinstance(a, Tensor) else None for a in arrays]), backward, settings)
         return result
 
     known_ops.setdefault(op.__name__, call)

@@ -13,7 +13,7 @@ import numpy as np
 
 from gpudl import random
 from gpudl.autograd import Tensor
-from gpudl.backend import Array, array_module, to_numpy
+from gpudl.backend import array_module, to_numpy
 from gpudl.errors import DataError, UsageError
 from gpudl.structures import leaves, mapped
 
@@ -99,6 +99,15 @@ def is_stream(x: Any) -> bool:
     return isinstance(x, Iterator) or hasattr(x, "__iter__") or (hasattr(x, "__getitem__") and hasattr(x, "__len__"))
 
 
+def _chosen(data: Any, picks: Any) -> Any:
+    """Return some samples, a slice or by their numbers, of an array or of several in lists and dicts."""
+    if type(data) is np.ndarray:
+        return data[picks] if isinstance(picks, slice) else data.take(picks, axis=0)
+    if data is None or isinstance(picks, slice):
+        return mapped(lambda array: None if array is None else array[picks], data)
+    return mapped(lambda array: None if array is None else array.take(array_module(array).asarray(picks), axis=0), data)
+
+
 class Batches:
     """Arrays of equal length, cut into batches; a last one that is not full is kept.
 
@@ -158,14 +167,8 @@ class Batches:
         """Yield the batches of a pass from batch number `first` on."""
         for start in range(first * self.batch_size, self.samples, self.batch_size):
             where = slice(start, min(start + self.batch_size, self.samples))
-            picks: Any = where if order is None else order[where]
-
-            def chosen(array: Array | None, picks: Any = picks) -> Any:
-                if array is None or isinstance(picks, slice):
-                    return None if array is None else array[picks]
-                return array.take(array_module(array).asarray(picks), axis=0)
-
-            yield Batch(mapped(chosen, self.x), mapped(chosen, self.y), mapped(chosen, self.weight))
+            picks = where if order is None else order[where]
+            yield Batch(*(_chosen(data, picks) for data in (self.x, self.y, self.weight)))
 
     def begin_pass(self, key: int, first: int) -> Iterator[Batch]:
         """Yield the batches of the pass that `key` orders, from number `first` on."""

@@ -284,7 +284,7 @@ class Layer(Configurable):
         outermost = _phase.penalties is None
         if training is None:
             training = before
-        given, inputs = inputs, tuple(self._input(x) for x in inputs)
+        given, inputs = inputs, tuple([x if type(x) is Tensor else self._input(x) for x in inputs])
         try:
             if not self.built:
                 self.build_for(*(_open_shapes(x) for x in inputs))

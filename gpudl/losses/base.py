@@ -33,6 +33,8 @@ class Loss(Configurable):
     name: str
     reduction: Reduction = "sum_over_batch_size"
     dtype: str | None = None
+    takes_labels = False
+    """Whether integer targets are numbers of classes, which stay integers; otherwise they get the predictions' type."""
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         self = super().__new__(cls, *args, **kwargs)
@@ -63,7 +65,8 @@ class Loss(Configurable):
         Raises: ShapeError where targets, predictions and weights do not fit; UsageError for targets that are text.
         """
         y_pred = floating(y_pred if isinstance(y_pred, Tensor) else Tensor(y_pred), self.dtype)
-        y_true = targets_of(self.name, y_true, y_pred, recorded=True)
+        if not (self.takes_labels and type(y_true) is np.ndarray and y_true.dtype.kind in "iu"):
+            y_true = targets_of(self.name, y_true, y_pred, recorded=True)
         values = self.call(y_true, y_pred)
         values = values if isinstance(values, Tensor) else Tensor(values)
         return reduce(values, sample_weight, self.counted(y_true, y_pred), self.reduction)

@@ -115,8 +115,9 @@ def _check_range(labels: Array, classes: int) -> None:
     """Raises: UsageError for labels that no prediction stands for; on the GPU, looking would make it wait."""
     if not isinstance(labels, np.ndarray) or not labels.size:
         return
-    first, last = int(labels.min()), int(labels.max())
-    if first < 0 or last >= classes:
+    unsigned = labels.view(f"{labels.dtype.byteorder}u{labels.itemsize}")  # where a number below 0 is a large one
+    if unsigned.max() >= classes:
+        first, last = int(labels.min()), int(labels.max())
         raise UsageError(
             f"sparse_categorical_crossentropy: labels run from {first} to {last}, but there are predictions for "
             f"{classes} classes, 0 to {classes - 1}; number the classes from 0, and give the last layer a unit for each"
@@ -211,6 +212,8 @@ class SparseCategoricalCrossentropy(Loss):
     ) -> None:
         super().__init__(name, reduction, dtype)
         self.from_logits, self.ignore_class, self.axis = from_logits, ignore_class, axis
+
+    takes_labels = True
 
     def call(self, y_true: Array, y_pred: Any) -> Any:
         return sparse_categorical_crossentropy(y_true, y_pred, self.from_logits, self.ignore_class, self.axis)

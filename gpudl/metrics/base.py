@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable
 from typing import Any, Literal, Self
 
@@ -80,13 +81,14 @@ def _beside_the_data(update_state: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(update_state)
     def call(self: Metric, *arrays: Any, **settings: Any) -> Any:
-        given = [a.data if isinstance(a, Tensor) else a for a in (*arrays, *settings.values())]
-        on_gpu = next((a for a in given if type(a) is not np.ndarray and library(a) == "cupy"), None)
-        if on_gpu is not None:
-            for variable in self.variables:
-                variable.data = devices.beside(variable.data, on_gpu)
-            arrays = tuple(devices.beside(a, on_gpu) for a in arrays)
-            settings = {name: devices.beside(a, on_gpu) for name, a in settings.items()}
+        if "cupy" in sys.modules:  # otherwise all arrays are NumPy's
+            given = [a.data if isinstance(a, Tensor) else a for a in (*arrays, *settings.values())]
+            on_gpu = next((a for a in given if library(a) == "cupy"), None)
+            if on_gpu is not None:
+                for variable in self.variables:
+                    variable.data = devices.beside(variable.data, on_gpu)
+                arrays = tuple(devices.beside(a, on_gpu) for a in arrays)
+                settings = {name: devices.beside(a, on_gpu) for name, a in settings.items()}
         with no_grad():
             return update_state(self, *arrays, **settings)
 

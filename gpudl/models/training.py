@@ -150,26 +150,26 @@ def train(
             resumed = False
             batches.begin_epoch()
             steps = steps_per_epoch or len(batches) or None
-            while steps is None or state.batch < steps:
-                if passing is None:
-                    if not within_pass:
-                        state.order, state.position = state.step, 0
-                    within_pass = False
-                    passing = on_device(batches.begin_pass(state.order, state.position), model.device)
-                batch = next(passing, None)
-                if batch is None:
-                    break
-                callbacks("on_train_batch_begin", state.batch, {})
-                random.begin_step(state.step)
-                with single_threaded_blas:  # once around the step: inside, the ops' own contexts then cost nothing
+            with single_threaded_blas:  # inside, the ops' own contexts cost nothing
+                while steps is None or state.batch < steps:
+                    if passing is None:
+                        if not within_pass:
+                            state.order, state.position = state.step, 0
+                        within_pass = False
+                        passing = on_device(batches.begin_pass(state.order, state.position), model.device)
+                    batch = next(passing, None)
+                    if batch is None:
+                        break
+                    callbacks("on_train_batch_begin", state.batch, {})
+                    random.begin_step(state.step)
                     logs = model.train_step(batch.packed()) or {}
-                state.logs = logs if isinstance(logs, RunningLogs) else RunningLogs(model.metrics)
-                state.step += 1
-                state.batch += 1
-                state.position += 1
-                callbacks("on_train_batch_end", state.batch - 1, logs)
-                if model.stop_training:
-                    break
+                    state.logs = logs if isinstance(logs, RunningLogs) else RunningLogs(model.metrics)
+                    state.step += 1
+                    state.batch += 1
+                    state.position += 1
+                    callbacks("on_train_batch_end", state.batch - 1, logs)
+                    if model.stop_training:
+                        break
             if not model.stop_training and _pass_is_over(batches, state, steps, steps_per_epoch):
                 passing, state.position, within_pass = None, 0, False
             batches.end_epoch()
@@ -240,7 +240,7 @@ def test(model: Any, batches: Batches | Stream, callbacks: CallbackList, steps: 
     model.reset_metrics()
     callbacks("on_test_begin", {})
     logs: Mapping[str, Any] = {}
-    with no_grad(), model.steady(), np.errstate(all="ignore"):
+    with no_grad(), model.steady(), single_threaded_blas, np.errstate(all="ignore"):
         batches.begin_epoch()
         for number, batch in enumerate(on_device(itertools.islice(batches.begin_pass(0, 0), steps), model.device)):
             callbacks("on_test_batch_begin", number, {})

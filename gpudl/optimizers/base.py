@@ -307,11 +307,14 @@ class Optimizer(Configurable):
                 for name in self._slots.keys() & before.keys():
                     self._slots[name][place] = before[name][known[id(p)]]
 
-    def _owns(self, parameters: Sequence[Parameter]) -> bool:
+    def _owns(self, parameters: Sequence[Any]) -> bool:
         """Whether these are its parameters and still lie in its buffers: another optimizer may have taken them over."""
-        return len(parameters) == len(self.parameters) and all(
-            p is q and p.buffer is own for p, q, own in zip(parameters, self.parameters, self._buffers, strict=True)
-        )
+        if not self.parameters or len(parameters) != len(self.parameters):
+            return False
+        for p, q, own in zip(parameters, self.parameters, self._buffers, strict=True):
+            if p is not q or p.buffer is not own:
+                return False
+        return True
 
     def _stretches(self, chosen: Callable[[Parameter], bool]) -> list[slice]:
         """Return where in the flat buffers the chosen weights lie, neighbours in one."""
@@ -333,7 +336,9 @@ class Optimizer(Configurable):
 
         Raises: UsageError where no weight has a gradient, or for weights it was not built with.
         """
-        if trainable_variables is None and all(isinstance(p, Parameter) for p in grads):
+        if trainable_variables is None and self._owns(grads):
+            given = [p for p in self.parameters if p.grad is not None]
+        elif trainable_variables is None and all(isinstance(p, Parameter) for p in grads):
             given = self._own_gradients(grads)
         else:
             given = self._take_gradients(grads, trainable_variables)
@@ -348,16 +353,15 @@ class Optimizer(Configurable):
         self.apply([gradient for gradient, _ in pairs], [p for _, p in pairs])
 
     def _own_gradients(self, parameters: Sequence[Parameter]) -> list[Parameter]:
-        """Have the gradients that `backward()` left in the buffers; return the parameters that have one."""
-        if not parameters or not self._owns(parameters):
-            known = {id(p) for p in self.parameters}
-            if self.steps and known and parameters and known.isdisjoint(id(p) for p in parameters):
-                raise UsageError(f"{self} has trained the weights of another model; make an optimizer for this one")
-            gradients = [p.grad for p in parameters]
-            self.build(parameters)
-            for p, gradient in zip(parameters, gradients, strict=True):
-                if gradient is not None:
-                    p.accumulate(gradient)
+        """Bring parameters with their gradients into the buffers; return those that have one."""
+        known = {id(p) for p in self.parameters}
+        if self.steps and known and parameters and known.isdisjoint(id(p) for p in parameters):
+            raise UsageError(f"{self} has trained the weights of another model; make an optimizer for this one")
+        gradients = [p.grad for p in parameters]
+        self.build(parameters)
+        for p, gradient in zip(parameters, gradients, strict=True):
+            if gradient is not None:
+                p.accumulate(gradient)
         return [p for p in self.parameters if p.grad is not None]
 
     def _take_gradients(self, gradients: Sequence[Any], variables: Iterable[Parameter] | None) -> list[Parameter]:

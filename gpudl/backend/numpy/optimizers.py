@@ -25,6 +25,10 @@ def _each_block(step: Callable[..., None], *arrays: np.ndarray | None) -> None:
     first = arrays[0]
     assert first is not None
 
+    if first.size <= BLOCK:
+        step(np.empty(first.size, first.dtype), *arrays)
+        return
+
     def work(pieces: Iterator[Piece]) -> None:
         scratch = np.empty(min(BLOCK, first.size), first.dtype)
         for start, stop in pieces:

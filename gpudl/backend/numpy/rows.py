@@ -7,7 +7,7 @@ import numpy as np
 from gpudl.backend.numpy.constants import zeros
 
 SMALL = 1 << 14
-"""Numbers of a matrix to whose rows a bias is added one by one: making longer rows costs some microseconds."""
+"""Numbers of a matrix that is taken as one row."""
 
 LONGEST = 8192
 """Numbers of a long row; at this length a row added to all others takes two thirds of what it does at 1024."""
@@ -28,10 +28,8 @@ def repeated(row: np.ndarray, times: int) -> np.ndarray:
 
 def finish_rows(x: np.ndarray, bias: np.ndarray | None, relu: bool) -> None:
     """x (M, K), a block in the cache, += bias (K,), unless it is None; with `relu` then max(x, 0); in place."""
-    if bias is not None and x.size < SMALL:
-        x += bias
-    elif bias is not None:
-        together = rows_together(len(x), bias.size)
+    if bias is not None:
+        together = len(x) or 1 if x.size < SMALL else rows_together(len(x), bias.size)
         wide = x.reshape(-1, together * bias.size)
         wide += repeated(bias, together)
     if relu:
