@@ -368,7 +368,7 @@ def test_accumulated_batches_are_as_one() -> None:
 @pytest.mark.parametrize("name", EVERY)
 def test_a_step_is_the_same_to_the_bit_for_any_number_of_threads(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(3)
-    start, gradient = rng.standard_normal((2, kernels.THREADS_FROM + 1)).astype(np.float32)
+    start, gradient = rng.standard_normal((2, 3 * kernels.BLOCK + 1)).astype(np.float32)
     results = []
     for threads in ("1", "3"):
         monkeypatch.setenv("GPUDL_NUM_THREADS", threads)
