@@ -141,8 +141,8 @@ class _Plan:
         self.bands = -(-self.down // self.rows)
         self.rows = -(-self.down // self.bands)
         self.count = -(-conv.batch // self.images) * self.bands
-        self.padded = self.images, TILE * self.rows + 2, TILE * self.across + 2, conv.channels
-        self.half = self.images, self.rows, READ, self.padded[2] * conv.channels
+        self.padded = TILE * self.rows + 2, TILE * self.across + 2, self.images, conv.channels
+        self.half = self.rows, READ, self.padded[1] * self.images * conv.channels
         self.tiles = self.images * self.rows * self.across
         self.widest = self.tiles * max(conv.channels, conv.filters)
         self.between = max(math.prod(self.half), READ * TILE * self.tiles * conv.filters)
@@ -164,15 +164,12 @@ class _Workspace:
         self.plan = plan
         lengths = math.prod(plan.padded), plan.between, READ * READ * plan.widest
         self.padded, self.between, self.spread, self.inputs = np.split(room, np.cumsum(lengths))
-        self.padded = self.padded.reshape(plan.padded)
         self._blocks: dict[tuple[int, int], _Block] = {}
 
     @staticmethod
     def of(plan: _Plan) -> _Workspace:
-        """Return this thread's workspace for a plan, with zeros in the padding."""
-        room = kept(_Workspace, plan, plan.room)
-        room.padded.fill(0)
-        return room
+        """Return this thread's workspace for a plan."""
+        return kept(_Workspace, plan, plan.room)
 
     def block(self, number: int) -> tuple[_Block, slice]:
         """Return a block's views, and which images are in it."""
@@ -196,25 +193,25 @@ class _Block:
         rows, across = last - first, plan.across
         self.written = slice(TILE * first, TILE * last)
         """The rows of the output that it makes."""
-        padded = room.padded[:count, : TILE * rows + 2]
+        height, width = TILE * rows + 2, TILE * across + 2
+        padded = _part(room.padded, (height, width, count, conv.channels))
         top = TILE * first - conv.rows.before  # the row of x where the block begins to read
-        height = padded.shape[1]
         above = min(height, max(0, -top))
         stop = max(above, min(height, conv.rows.size - top))  # a block may lie in the padding altogether
-        self._outside = [padded[:, :above], padded[:, stop:]] if plan.bands > 1 else []
-        """Rows of padding that another band has written to."""
-        left, width = conv.columns.before, min(conv.columns.size, padded.shape[2] - conv.columns.before)
-        self._inside = padded[:, above:stop, left : left + width]
-        self._read = slice(top + above, top + stop), slice(width)
-        half = _part(room.between, (count, rows, *plan.half[2:]))
-        n, h, w, c = padded.strides
-        self._down = as_strided(padded, half.shape, (n, TILE * h, h, c), writeable=False), half
-        n, r, h, c = half.strides
-        w = c * conv.channels
-        tiles = count, rows, across
-        shape = READ, READ, *tiles, conv.channels
+        left = conv.columns.before
+        right = min(left + conv.columns.size, width)
+        self._outside = padded[:above], padded[stop:], padded[:, :left], padded[:, right:]
+        self._inside = padded[above:stop, left:right].transpose(2, 0, 1, 3)
+        self._read = slice(top + above, top + stop), slice(right - left)
+        half = _part(room.between, (rows, READ, width, count * conv.channels))
+        h, w, _, c = padded.strides
+        shape = rows, READ, half[0, 0].size
+        self._down = as_strided(padded, shape, (TILE * h, h, c), writeable=False), half.reshape(shape)
+        r, h, w, c = half.strides
+        tiles = rows, across, count
+        shape = READ, READ, rows, across, count * conv.channels
         spread = _part(room.spread, shape)
-        self._spread = as_strided(half, shape, (w, h, n, r, TILE * w, c), writeable=False), spread
+        self._spread = as_strided(half, shape, (w, h, r, TILE * w, c), writeable=False), spread
         self.inputs = _part(room.inputs, (READ * READ, math.prod(tiles), conv.channels))
         """Transformed inputs, (36, tiles, C)."""
         self._along = spread.reshape(READ, -1), self.inputs.reshape(READ, -1)
@@ -261,10 +258,10 @@ class _Block:
 
 
 def _by_places(images: np.ndarray) -> np.ndarray:
-    """View images (n, 4 rows, 4 across, K) by the places in their tiles, along and down: (4, 4, n, rows, across, K)."""
+    """View images (n, 4 rows, 4 across, K) by the places in their tiles, along and down: (4, 4, rows, across, n, K)."""
     count, height, width, filters = images.shape
     tiles = images.reshape(count, height // TILE, TILE, width // TILE, TILE, filters)
-    return tiles.transpose(4, 2, 0, 1, 3, 5)
+    return tiles.transpose(4, 2, 1, 3, 0, 5)
 
 
 def _part(space: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
