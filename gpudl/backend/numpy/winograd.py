@@ -46,6 +46,9 @@ SPREAD, FEWEST_BLOCKS = 600, 4
 """A block has at least a tile for so many numbers of the kernel, which it reads anew; but there are blocks for several
 threads."""
 
+EVEN = 4
+"""Blocks come in a multiple of so many."""
+
 WORTH = 2
 """Outputs that count as one where it is asked whether threads pay: the steps of small blocks are short (measured)."""
 
@@ -129,29 +132,35 @@ def _joined_gradient(sums: np.ndarray) -> np.ndarray:
 class _Plan:
     """How the tiles of a batch are cut into blocks: so many images, or bands of so many rows of one image's tiles."""
 
-    def __init__(self, conv: ConvGeometry, block: int) -> None:
+    def __init__(self, conv: ConvGeometry, block: int, keeps_inputs: bool) -> None:
         self.conv = conv
         self.down, self.across = -(-conv.rows.out // TILE), -(-conv.columns.out // TILE)
         tiles = max(1, block // (READ * READ * (conv.channels + conv.filters)), conv.channels * conv.filters // SPREAD)
         self.work = conv.batch * conv.rows.out * conv.columns.out * conv.filters // WORTH
         if self.work >= SMALL:
             tiles = min(tiles, max(1, conv.batch * self.down * self.across // FEWEST_BLOCKS))
-        self.images = max(1, min(conv.batch, tiles // (self.down * self.across)))
-        self.rows = self.down if self.images > 1 else max(1, min(self.down, tiles // self.across))
+        images = tiles // (self.down * self.across)
+        self.images = _evenly(conv.batch, images) if images > 1 else 1
+        rows = self.down if images > 0 else max(1, tiles // self.across)
+        self.rows = -(-self.down // -(-self.down // rows))
         self.bands = -(-self.down // self.rows)
-        self.rows = -(-self.down // self.bands)
         self.count = -(-conv.batch // self.images) * self.bands
-        self.padded = TILE * self.rows + 2, TILE * self.across + 2, self.images, conv.channels
-        self.half = self.rows, READ, self.padded[1] * self.images * conv.channels
-        self.tiles = self.images * self.rows * self.across
-        self.widest = self.tiles * max(conv.channels, conv.filters)
-        self.between = max(math.prod(self.half), READ * TILE * self.tiles * conv.filters)
+        tiles = self.images * self.rows * self.across
+        width = (TILE * self.across + 2) * self.images * conv.channels
+        self.padded, half = (TILE * self.rows + 2) * width, self.rows * READ * width
+        inputs, between = READ * READ * tiles * conv.channels, READ * TILE * tiles * conv.filters
+        self.between = inputs if keeps_inputs else 0
+        """Where the room for what lies between two transforms begins: behind the inputs, or in their place."""
+        self.first = max(self.padded + half, inputs, self.between + between)
+        self.room = self.first + READ * READ * tiles * max(conv.channels, conv.filters)
+        """The numbers in a thread's workspace: what is read and what is written by each step change places."""
 
-    @property
-    def room(self) -> int:
-        """The numbers in a thread's workspace."""
-        inputs = READ * READ * self.tiles * self.conv.channels
-        return math.prod(self.padded) + self.between + READ * READ * self.widest + inputs
+
+def _evenly(images: int, most: int) -> int:
+    """Return how many images to a block, so that two or four threads get as much each: of seven blocks one gets four."""
+    count = -(-images // most)
+    count = EVEN * -(-count // EVEN) if count > 1 else 1
+    return -(-images // count)
 
 
 _plan = lru_cache(maxsize=64)(_Plan)
@@ -162,8 +171,7 @@ class _Workspace:
 
     def __init__(self, plan: _Plan, room: np.ndarray) -> None:
         self.plan = plan
-        lengths = math.prod(plan.padded), plan.between, READ * READ * plan.widest
-        self.padded, self.between, self.spread, self.inputs = np.split(room, np.cumsum(lengths))
+        self.first, self.second = room[: plan.first], room[plan.first :]
         self._blocks: dict[tuple[int, int], _Block] = {}
 
     @staticmethod
@@ -194,7 +202,7 @@ class _Block:
         self.written = slice(TILE * first, TILE * last)
         """The rows of the output that it makes."""
         height, width = TILE * rows + 2, TILE * across + 2
-        padded = _part(room.padded, (height, width, count, conv.channels))
+        padded = _part(room.first, (height, width, count, conv.channels))
         top = TILE * first - conv.rows.before  # the row of x where the block begins to read
         above = min(height, max(0, -top))
         stop = max(above, min(height, conv.rows.size - top))  # a block may lie in the padding altogether
@@ -203,27 +211,27 @@ class _Block:
         self._outside = padded[:above], padded[stop:], padded[:, :left], padded[:, right:]
         self._inside = padded[above:stop, left:right].transpose(2, 0, 1, 3)
         self._read = slice(top + above, top + stop), slice(right - left)
-        half = _part(room.between, (rows, READ, width, count * conv.channels))
+        half = _part(room.first[plan.padded :], (rows, READ, width, count * conv.channels))
         h, w, _, c = padded.strides
         shape = rows, READ, half[0, 0].size
         self._down = as_strided(padded, shape, (TILE * h, h, c), writeable=False), half.reshape(shape)
         r, h, w, c = half.strides
         tiles = rows, across, count
         shape = READ, READ, rows, across, count * conv.channels
-        spread = _part(room.spread, shape)
+        spread = _part(room.second, shape)
         self._spread = as_strided(half, shape, (w, h, r, TILE * w, c), writeable=False), spread
-        self.inputs = _part(room.inputs, (READ * READ, math.prod(tiles), conv.channels))
+        self.inputs = _part(room.first, (READ * READ, math.prod(tiles), conv.channels))
         """Transformed inputs, (36, tiles, C)."""
         self._along = spread.reshape(READ, -1), self.inputs.reshape(READ, -1)
-        self.outputs = _part(room.spread, (READ * READ, math.prod(tiles), conv.filters))
+        self.outputs = _part(room.second, (READ * READ, math.prod(tiles), conv.filters))
         """Room for the products or for transformed gradients, (36, tiles, K); the same as the inputs' on their way."""
-        self._places = _part(room.spread, (TILE, TILE, *tiles, conv.filters))
+        self._places = _part(room.second, (TILE, TILE, *tiles, conv.filters))
         self._flat_outputs, self._flat_places = (
             self.outputs.reshape(READ, READ, -1),
             self._places.reshape(TILE, TILE, -1),
         )
-        self._between = room.between
-        self._whole = _part(room.between, (count, TILE * rows, TILE * across, conv.filters))
+        self._between = room.first[plan.between :]
+        self._whole = _part(self._between, (count, TILE * rows, TILE * across, conv.filters))
 
     def transform_inputs(self, x: np.ndarray, images: slice) -> None:
         """inputs = B^T d B of the block's tiles of x (N, H, W, C)."""
@@ -273,7 +281,7 @@ def forward(
 ) -> np.ndarray:
     """x (N, H, W, C), kernel (3, 3, C, K), bias (K,) or None -> y (N, P, Q, K); with `relu` max(y, 0)."""
     y = np.empty(conv.y_shape, x.dtype)
-    plan = _plan(conv, BLOCK)
+    plan = _plan(conv, BLOCK, keeps_inputs=False)
     weights = _transformed_kernel(kernel)
 
     def work(pieces: Iterator[Piece]) -> None:
@@ -292,7 +300,7 @@ def forward(
 
 def kernel_gradient(x: np.ndarray, dy: np.ndarray, conv: ConvGeometry) -> np.ndarray:
     """x (N, H, W, C), dy (N, P, Q, K) -> dkernel (3, 3, C, K). Blocks are summed in a fixed order."""
-    plan = _plan(conv, BLOCK)
+    plan = _plan(conv, BLOCK, keeps_inputs=True)
     size = READ * READ * conv.channels * conv.filters
     shares = min(MOST_SHARES, max(2, LARGEST_SUMS // size), plan.count)
     spans = blocks(plan.count, -(-plan.count // shares))
