@@ -157,7 +157,7 @@ class _Plan:
 
 
 def _evenly(images: int, most: int) -> int:
-    """Return how many images to a block, so that two or four threads get as much each: of seven blocks one gets four."""
+    """Return how many images to take at once, so that two or four threads get as much each."""
     count = -(-images // most)
     count = EVEN * -(-count // EVEN) if count > 1 else 1
     return -(-images // count)
