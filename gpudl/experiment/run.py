@@ -175,12 +175,14 @@ def train(experiment: Experiment, run_dir: str | None, say: Any) -> Path:
     devices.set_device(experiment.values["run"]["device"])
     random.set_random_seed(experiment.values["run"]["seed"])
     shape = sample_shape(experiment)
-    if shape is not None:
-        experiment.model(shape)  # what does not fit is said before any data is read
-        random.set_random_seed(experiment.values["run"]["seed"])
+    early = None if shape is None else experiment.model(shape)  # what does not fit is said before any data is read
     experiment.callbacks()
     data = load_data(experiment)
-    model = experiment.model(sample_shape(experiment, data))
+    if early is not None and sample_shape(experiment, data) == shape:
+        model = early
+    else:
+        random.set_random_seed(experiment.values["run"]["seed"])
+        model = experiment.model(sample_shape(experiment, data))
     _check_data(experiment, model, data)
     model.class_names = data.class_names
     folder = RunFolder.new(experiment.values["run"]["name"], run_dir)

@@ -10,6 +10,7 @@ batch is gone through by loops instead, which need no room for a block: loops.py
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 
 import numpy as np
 
@@ -25,13 +26,13 @@ BLOCK = 1 << 18
 class _Rows:
     """Rows (M, C) as fewer and longer ones, and the blocks that they are cut into."""
 
-    def __init__(self, x: np.ndarray, kind: np.dtype) -> None:
-        rows, columns = x.shape
+    def __init__(self, shape: tuple[int, int], kind: np.dtype) -> None:
+        rows, columns = shape
         self.together, self.columns, self.kind = rows_together(rows, columns), columns, kind
         self.width = self.together * columns
         self.pieces = blocks(rows // self.together, max(1, BLOCK // self.width))
         self.longest = self.pieces[0][1] if self.pieces else 0
-        self.size = x.size
+        self.size = rows * columns
 
     def wide(self, x: np.ndarray) -> np.ndarray:
         return x.reshape(-1, self.width)
@@ -64,6 +65,9 @@ class _Rows:
         run(work, self.pieces, self.size)
 
 
+_rows = lru_cache(maxsize=64)(_Rows)
+
+
 def _statistics_type(x: np.ndarray) -> np.dtype:
     return np.result_type(x.dtype, np.float32)
 
@@ -83,7 +87,7 @@ def forward(
     formulae and a pairwise algorithm for computing sample variances.
     """
     kind = _statistics_type(x)
-    rows = _Rows(x, kind)
+    rows = _rows(x.shape, kind)
     wide = rows.wide(x)
     parts = np.empty((2, len(rows.pieces), x.shape[1]), kind)
     add_rows, add_squares = (loops.loop_for(make, (), x.size, x) for make in (loops.add_rows, loops.add_squares))
@@ -99,10 +103,7 @@ def forward(
         parts[:, number] = mean, rows.sums(room)
 
     rows.each(add_up)
-    means, squares = parts
-    counts = np.array([[(stop - start) * rows.together] for start, stop in rows.pieces], kind)
-    mean = (means * counts).sum(axis=0) / x.shape[0]
-    variance = (squares.sum(axis=0) + ((means - mean) ** 2 * counts).sum(axis=0)) / x.shape[0]
+    mean, variance = _joined(parts, rows)
     for moves, batch in zip(moving, (mean, variance), strict=True):
         moves *= momentum
         moves += (1 - momentum) * batch
@@ -110,11 +111,22 @@ def forward(
     return normalize(x, mean, scale, gamma, beta), mean, scale
 
 
+def _joined(parts: np.ndarray, rows: _Rows) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and variance (C,) of all rows from the means and sums of squares of the blocks, (2, blocks, C)."""
+    means, squares = parts
+    count = len(rows.pieces)
+    if count == 1:
+        return means[0], squares[0] / (rows.size // rows.columns)
+    counts = np.array([[(stop - start) * rows.together] for start, stop in rows.pieces], rows.kind)
+    mean = (means * counts).sum(axis=0) / counts.sum()
+    return mean, (squares.sum(axis=0) + ((means - mean) ** 2 * counts).sum(axis=0)) / counts.sum()
+
+
 def normalize(
     x: np.ndarray, mean: np.ndarray, scale: np.ndarray, gamma: np.ndarray | None, beta: np.ndarray | None
 ) -> np.ndarray:
     """gamma (x - mean) scale + beta, as (x - mean) * factor + beta: exact where x is near the mean."""
-    rows = _Rows(x, x.dtype)
+    rows = _rows(x.shape, x.dtype)
     y = np.empty(x.shape, x.dtype)
     source, target = rows.wide(x), rows.wide(y)
     middle, factor = rows.repeated(mean), rows.repeated(scale if gamma is None else scale * gamma)
@@ -142,7 +154,7 @@ def backward(
     In training dx = gamma scale (dy - mean(dy) - xhat mean(dy xhat)); with fixed statistics dx = gamma scale dy.
     """
     kind = _statistics_type(x)
-    rows = _Rows(x, kind)
+    rows = _rows(x.shape, kind)
     dx = np.empty(x.shape, dy.dtype)
     gradient, source, target = rows.wide(dy), rows.wide(x), rows.wide(dx)
     parts = np.empty((2, len(rows.pieces), x.shape[1]), kind)
