@@ -14,10 +14,11 @@ from gpudl.activations import relu
 from gpudl.autograd import Tensor
 from gpudl.backend.devices import put
 from gpudl.errors import ShapeError, UsageError, did_you_mean
+from gpudl.layers.activation import ReLU
 from gpudl.layers.base import Layer
 from gpudl.layers.conv import Conv2D
 from gpudl.layers.pooling import MaxPooling2D
-from gpudl.layers.reshaping import InputLayer
+from gpudl.layers.reshaping import Activation, InputLayer
 from gpudl.shapes import shown
 from gpudl.structures import leaves, mapped
 from gpudl.symbolic import Node, OpenShape, SymbolicTensor
@@ -103,7 +104,7 @@ class Graph:
         for number, node in enumerate(self.nodes):
             made = [places[id(x)] for x in leaves(node.outputs)]
             only = consumers.get(made[0], []) if made[0] not in kept else []
-            before_pooling = type(node.operation) is Conv2D and len(only) == 1 and _is_plain_pooling(only[0])
+            before_pooling = _is_on_one(node) and len(only) == 1 and _is_plain_pooling(only[0])
             done = [place for place in {places[id(x)] for x in node.sources} - kept if last_use[place] == number]
             steps.append(_Step(node, places, made, done, before_pooling))
         return steps
@@ -208,9 +209,13 @@ class _Step:
         layer, place = self.operation, self.simple
         assert place is not None
         x = values[place]
-        if self.before_pooling and layer.activation is relu and layer.activity_regularizer is None:
-            late_relu.add(self.made[0])
-            return layer(x, activate=False)
+        if self.before_pooling and layer.activity_regularizer is None:
+            if type(layer) is Conv2D and layer.activation is relu:
+                late_relu.add(self.made[0])
+                return layer(x, activate=False)
+            if _is_plain_relu(layer):
+                late_relu.add(self.made[0])
+                return x
         y = layer(x)
         return relu(y) if place in late_relu else y
 
@@ -218,6 +223,12 @@ class _Step:
 def _is_on_one(node: Node) -> bool:
     """Whether a call is on one tensor, with no settings."""
     return len(node.arguments) == 1 and isinstance(node.arguments[0], SymbolicTensor) and not node.settings
+
+
+def _is_plain_relu(layer: Any) -> bool:
+    if type(layer) is ReLU:
+        return layer.max_value is None and layer.negative_slope == layer.threshold == 0
+    return type(layer) is Activation and layer.activation is relu
 
 
 def _is_plain_pooling(node: Node) -> bool:

@@ -203,7 +203,13 @@ def test_convolution_and_pooling_are_the_same_where_others_look_in_between() -> 
             return super().call(x) - 1.0
 
     (image,) = data((6, 6, 1))
-    for conv in (layers.Conv2D(3, 3, activation="relu"), Doubled(3, 3, activation="relu")):
+    for conv in (
+        layers.Conv2D(3, 3, activation="relu"),
+        Doubled(3, 3, activation="relu"),
+        layers.Activation("relu"),
+        layers.Activation("relu", activity_regularizer="l1"),
+        layers.ReLU(negative_slope=0.5),
+    ):
         for pool, told in (
             (layers.MaxPooling2D(), {}),
             (Shifted(), {}),
@@ -212,7 +218,7 @@ def test_convolution_and_pooling_are_the_same_where_others_look_in_between() -> 
         ):
             x = Input((6, 6, 1))
             model = Model(x, pool(conv(x), **told))
-            check_close("output", model(image).numpy(), np.asarray(pool(conv(image).numpy())))
+            check_close("output", np.asarray(model(image)), np.asarray(pool(np.asarray(conv(image)))))
             model.compile("sgd", "mse")
             y = np.zeros(model(image).shape, np.float32)
             expected = float((pool(conv(image).numpy()) ** 2).mean()) + sum(float(p) for p in pool.losses)

@@ -188,21 +188,32 @@ def test_summary_before_building(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize("padding", ["valid", "same"])
 @pytest.mark.parametrize(("pool_size", "strides"), [(2, 2), (3, 2), (2, 1)])
-def test_relu_after_max_pooling_gives_the_same_bits(padding: str, pool_size: int, strides: int) -> None:
+@pytest.mark.parametrize("relu", [None, layers.Activation("relu"), layers.ReLU(), layers.ReLU(max_value=0.5)])
+def test_relu_after_max_pooling_gives_the_same_bits(
+    relu: layers.Layer | None, padding: str, pool_size: int, strides: int
+) -> None:
     """Inside a Sequential the two change places; layer by layer they do not."""
     rng = np.random.default_rng(0)
     x = np.round(rng.normal(size=(5, 9, 8, 3)), 1).astype(np.float32)  # rounded, so that there are ties
     x[0, 4, 4, 1] = np.nan
     model = Sequential(
         [
-            layers.Conv2D(4, 1, activation="relu", kernel_initializer={"type": "random_normal", "stddev": 1.0}),
+            layers.Conv2D(
+                4,
+                1,
+                activation=None if relu else "relu",
+                kernel_initializer={"type": "random_normal", "stddev": 1.0},
+            ),
+            *([relu] if relu else []),
             layers.MaxPooling2D(pool_size, strides, padding),
             layers.Flatten(),
         ]
     )
     model.build((None, 9, 8, 3))
     together = model(x)
-    apart = model.layers[2](model.layers[1](model.layers[0](x)))
+    apart = x
+    for layer in model.layers:
+        apart = layer(apart)
     np.testing.assert_array_equal(together.data, apart.data)
     projection = rng.normal(size=together.shape).astype(np.float32)
     gradients = []
