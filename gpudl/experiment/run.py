@@ -140,7 +140,10 @@ def load_data(experiment: Experiment) -> Data:
 
 
 def shuffled(data: Data, seed: int) -> Data:
-    """Put the training samples in a seeded order, so that the validation part is drawn from all of them."""
+    """Put the training samples in a seeded order, so that the validation part is drawn from all of them.
+
+    It is a copy: whoever calls it should not hold on to the data as they were.
+    """
     order = random.stream(seed, "validation split").permutation(samples_of(data.x_train))
     x_train, y_train = (mapped(lambda array: array[order], part) for part in (data.x_train, data.y_train))
     return Data(x_train, y_train, data.x_test, data.y_test, data.class_names)
@@ -177,7 +180,7 @@ def train(experiment: Experiment, run_dir: str | None, say: Any) -> Path:
     shape = sample_shape(experiment)
     early = None if shape is None else experiment.model(shape)  # what does not fit is said before any data is read
     experiment.callbacks()
-    data = load_data(experiment)
+    data = shuffled(load_data(experiment), experiment.values["run"]["seed"])
     if early is not None and sample_shape(experiment, data) == shape:
         model = early
     else:
@@ -206,13 +209,13 @@ def resume(path: Path, say: Any) -> Path:
         raise ModelFileError(
             f"{path / INTERRUPTED}: a model, but not one of an interrupted run: it does not say where training stood"
         )
-    return _run(experiment, model, load_data(experiment), RunFolder(path), checkpoint, say)
+    data = shuffled(load_data(experiment), experiment.values["run"]["seed"])
+    return _run(experiment, model, data, RunFolder(path), checkpoint, say)
 
 
 def _run(experiment: Experiment, model: Any, data: Data, folder: RunFolder, checkpoint: Any, say: Any) -> Path:
     values = experiment.values
     batch_size = values["data"]["batch_size"]
-    data = shuffled(data, values["run"]["seed"])
     stop = StopAtStep()
     callbacks = [*experiment.callbacks(folder.path), HistoryFile(folder), TerminateOnNaN(), stop]
     began = time.perf_counter()
