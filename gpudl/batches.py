@@ -51,6 +51,8 @@ def unpacked(data: Any) -> Batch:
 
 def samples_of(x: Any) -> int:
     """Return how many samples there are, by the first array."""
+    if type(x) is np.ndarray:
+        return len(x)
     for array in leaves(x):
         if array is not None:
             return len(array)

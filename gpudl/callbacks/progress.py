@@ -8,6 +8,9 @@ from typing import Any
 
 from gpudl.callbacks.base import Callback, Logs
 
+SHOWN_EVERY = 0.2
+"""Seconds; to draw the bar takes one or two milliseconds."""
+
 
 def written(name: str, value: Any) -> str:
     """Write one value for a line of progress: shares with four digits, small numbers in scientific form.
@@ -36,7 +39,7 @@ def print_line(text: str) -> None:
 class Progress(Callback):
     """A live bar in a terminal and one line an epoch; the line alone where the output is no terminal.
 
-    `verbose` 1 shows bar and lines, 2 the lines alone. The bar is drawn ten times a second at most and reads the loss
+    `verbose` 1 shows bar and lines, 2 the lines alone. The bar is drawn five times a second at most and reads the loss
     only then, so it costs next to nothing.
     """
 
@@ -78,7 +81,7 @@ class Progress(Callback):
         if self._bar is None:
             return
         now = time.perf_counter()
-        if now - self._shown < 0.1:
+        if now - self._shown < SHOWN_EVERY:
             return
         self._shown = now
         self._bar.update(self._task, completed=batch + 1, values=values_line(logs))

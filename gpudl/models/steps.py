@@ -177,7 +177,7 @@ class Steps(Layer):
         """Return the loss with all penalties, as a Tensor. Raises: UsageError where there is nothing to train on."""
         loss: Any = None
         if self._output_losses is not None:
-            flat = list(leaves(y_pred))
+            flat = [y_pred] if isinstance(y_pred, Tensor) else list(leaves(y_pred))
             loss = self._output_losses(y, flat, sample_weight, self._names_of(y_pred))
         for penalty in self.losses:
             loss = penalty if loss is None else loss + penalty
@@ -188,7 +188,8 @@ class Steps(Layer):
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         """Take one batch into account and return the metrics by name; they are computed when read."""
         if self._output_metrics is not None:
-            values = [part.data if isinstance(part, Tensor) else part for part in leaves(y_pred)]
+            flat = [y_pred] if isinstance(y_pred, Tensor) else leaves(y_pred)
+            values = [part.data if isinstance(part, Tensor) else part for part in flat]
             self._output_metrics.update(y, values, sample_weight, self._names_of(y_pred))
         return self.get_metrics_result()
 

@@ -162,7 +162,8 @@ def train(
                         break
                     callbacks("on_train_batch_begin", state.batch, {})
                     random.begin_step(state.step)
-                    logs = model.train_step(batch.packed()) or {}
+                    logs = model.train_step(batch.packed())
+                    logs = {} if logs is None else logs
                     state.logs = logs if isinstance(logs, RunningLogs) else RunningLogs(model.metrics)
                     state.step += 1
                     state.batch += 1

@@ -18,8 +18,9 @@ from gpudl.backend.numpy.dense import finish
 from gpudl.backend.numpy.workers import Piece, blocks, run
 from gpudl.shapes import DepthwiseGeometry, WindowAxis
 
-BLOCK = 1 << 16
-"""Output elements of one block: 256 KiB of float32, so that y, a product and the padded input fit into L2."""
+BLOCK = 1 << 18
+"""Output elements of one block. In smaller ones, which would fit into L2, two threads wait for the interpreter between
+many short steps: 3.3 ms in place of 2.4 for 32 images of 14x14x256 (measured)."""
 
 Image = tuple[slice, slice, slice]
 
