@@ -116,6 +116,17 @@ def test_a_loss_of_ones_own_trains() -> None:
     assert history[-1] < 0.5 * history[0]
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "int8", ">i4", "<i8", "uint64", "float32"])
+def test_labels_of_any_type(dtype: str) -> None:
+    labels, loss = np.array([2, 0]), losses.SparseCategoricalCrossentropy()
+    assert float(loss(labels.astype(dtype), P)) == float(loss(labels, P))
+    with pytest.raises(UsageError, match="labels run from 0 to 3"):
+        loss(np.array([3, 0]).astype(dtype), P)
+    if np.dtype(dtype).kind != "u":
+        with pytest.raises(UsageError, match="labels run from -1 to 0"):
+            loss(np.array([0, -1]).astype(dtype), P)
+
+
 def test_targets_that_cannot_be() -> None:
     loss = losses.SparseCategoricalCrossentropy()
     with pytest.raises(UsageError, match="labels run from 1 to 3, but there are predictions for 3 classes, 0 to 2"):

@@ -230,3 +230,21 @@ def test_a_late_thread_does_not_hide_a_busy_one(set_threads: Callable[[int], Non
 
         workers.run(work, workers.blocks(8, 1), workers.SMALL)
         assert np.array_equal(target, np.exp(source))
+
+
+def test_work_within_work_is_not_shared(set_threads: Callable[[int], None]) -> None:
+    set_threads(2)
+    inner: list[tuple[str, str]] = []
+
+    def work(pieces: Iterator[tuple[int, int]]) -> None:
+        for _ in pieces:
+            outside = threading.current_thread().name
+
+            def within(pieces: Iterator[tuple[int, int]], outside: str = outside) -> None:
+                inner.extend((outside, threading.current_thread().name) for _ in pieces)
+
+            workers.run(within, workers.blocks(4, 1), workers.SMALL)
+
+    workers.run(work, workers.blocks(6, 1), workers.SMALL)
+    assert len(inner) == 24 and all(outside == inside for outside, inside in inner)
+    assert not workers._place.is_at_work

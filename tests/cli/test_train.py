@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import tomllib
+import weakref
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from gpudl.experiment import run
 
 Run = Callable[..., Any]
 Write = Callable[..., str]
@@ -190,3 +194,25 @@ def test_help(gpudl: Run, arguments: list[str]) -> None:
     if arguments == ["--help"]:
         for command in ("train", "evaluate", "predict", "summary", "plugins", "data"):
             assert f"\n  {command} " in outcome.out
+
+
+def test_the_data_are_not_held_twice(gpudl: Run, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are put in order before training; what they were before is let go of."""
+    load, train = run.load_data, run._run
+    as_loaded: list[weakref.ref[Any]] = []
+    alive: list[bool] = []
+
+    def loaded(experiment: Any) -> Any:
+        data = load(experiment)
+        data = dataclasses.replace(data, x_train=data.x_train.copy())
+        as_loaded.append(weakref.ref(data.x_train))
+        return data
+
+    def trained(*arguments: Any) -> Any:
+        alive.append(as_loaded[0]() is not None)
+        return train(*arguments)
+
+    monkeypatch.setattr(run, "load_data", loaded)
+    monkeypatch.setattr(run, "_run", trained)
+    assert gpudl("train", write()).code == 0
+    assert alive == [False]
