@@ -201,5 +201,8 @@ def run(work: Work, pieces: list[Piece], elements: int) -> None:
             with single_threaded_blas:
                 _pool.run(work, pieces)
             return
+    if single_threaded_blas.active:
+        work(iter(pieces))
+        return
     with single_threaded_blas:
         work(iter(pieces))
