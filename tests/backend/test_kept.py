@@ -56,6 +56,14 @@ def test_only_so_many_shapes_are_remembered(monkeypatch: pytest.MonkeyPatch) -> 
     assert kept.kept(Made, "0", 10) is not first
 
 
+def test_very_large_rooms_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept, "LARGEST", 400)
+    assert kept.kept(Made, "a", 100) is kept.kept(Made, "a", 100)
+    large = kept.kept(Made, "b", 101)
+    assert large.room.shape == (101,) and kept.kept(Made, "b", 101) is not large
+    assert kept._kept.room.size == 400
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int32"])
 def test_constants_are_not_written_to(dtype: str) -> None:
     for make, value in ((constants.zeros, 0), (constants.ones, 1)):
@@ -63,3 +71,6 @@ def test_constants_are_not_written_to(dtype: str) -> None:
             array = make(size, np.dtype(dtype))
             assert array.shape == (size,) and array.dtype == dtype and (array == value).all()
             assert not array.flags.writeable
+    large = constants.ones(constants.LARGEST + 1, np.dtype(dtype))
+    assert large.size == constants.LARGEST + 1 and (large == 1).all()
+    assert constants.ones(3, np.dtype(dtype)).base is not large

@@ -1,4 +1,4 @@
-"""Arrays of zeros and of ones, made once.
+"""Arrays of zeros and of ones, made once; not to be written to.
 
 A product with ones sums the columns of a matrix. And NumPy's maximum of two arrays is three times as fast as that of an
 array and a number.
@@ -8,10 +8,15 @@ from __future__ import annotations
 
 import numpy as np
 
+LARGEST = 1 << 20
+"""Numbers of an array that is kept."""
+
 _made: dict[tuple[int, np.dtype], np.ndarray] = {}
 
 
 def _of(value: int, size: int, dtype: np.dtype) -> np.ndarray:
+    if size > LARGEST:
+        return np.full(size, value, dtype)
     found = _made.get((value, dtype))
     if found is None or found.size < size:
         found = np.full(size, value, dtype)
@@ -21,10 +26,10 @@ def _of(value: int, size: int, dtype: np.dtype) -> np.ndarray:
 
 
 def zeros(size: int, dtype: np.dtype) -> np.ndarray:
-    """Return zeros (size,), not to be written to."""
+    """Return zeros (size,)."""
     return _of(0, size, dtype)
 
 
 def ones(size: int, dtype: np.dtype) -> np.ndarray:
-    """Return ones (size,), not to be written to."""
+    """Return ones (size,)."""
     return _of(1, size, dtype)

@@ -21,6 +21,9 @@ SINGLE = np.dtype(np.float32)
 MOST = 64
 """Shapes remembered; the one that was made first goes when there are more."""
 
+LARGEST = 1 << 24
+"""Bytes of a room that is kept: a machine may have many threads. Work that needs more has no use for a cache."""
+
 
 class _Kept(threading.local):
     def __init__(self) -> None:
@@ -37,6 +40,8 @@ def kept(make: Callable[[Key, np.ndarray], Made], key: Key, numbers: int, dtype:
     The room is everybody's: what lies there is lost when the same thread asks for another key.
     """
     size = numbers * dtype.itemsize
+    if size > LARGEST:
+        return make(key, np.empty(numbers, dtype))
     if size > _kept.room.size:
         _kept.room = np.empty(size, np.uint8)
         _kept.made.clear()  # they look at the old room
