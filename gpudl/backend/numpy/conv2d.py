@@ -211,7 +211,7 @@ def kernel_gradient(x: np.ndarray, dy: np.ndarray, conv: ConvGeometry) -> np.nda
     # The batch is cut into runs of blocks, the same whatever the number of threads; a run adds up its own sum.
     spans = blocks(conv.batch, max(images, -(-conv.batch // SHARES)))
     taps = conv.rows.window * conv.columns.window * (conv.channels // groups)
-    sums = np.zeros((len(spans), groups, taps, filters), x.dtype)
+    sums = np.empty((len(spans), groups, taps, filters), x.dtype)
 
     def work(pieces: Iterator[Piece]) -> None:
         patches = _Patches.of_blocks(conv, min(images, conv.batch), x.dtype)
@@ -221,11 +221,13 @@ def kernel_gradient(x: np.ndarray, dy: np.ndarray, conv: ConvGeometry) -> np.nda
             for first, last in blocks(stop - start, images):
                 a, b = start + first, start + last
                 gradient = dy[a:b].reshape(-1, groups, filters).transpose(1, 0, 2)
+                out = part if first else total
                 if groups == 1:
-                    np.matmul(patches.of(x[a:b])[0].T, gradient[0], out=part[0])
+                    np.matmul(patches.of(x[a:b])[0].T, gradient[0], out=out[0])
                 else:
-                    np.matmul(patches.of(x[a:b]).transpose(0, 2, 1), gradient, out=part)
-                total += part
+                    np.matmul(patches.of(x[a:b]).transpose(0, 2, 1), gradient, out=out)
+                if first:
+                    total += part
 
     run(work, spans, _size(conv))
     total = sums[0] if len(spans) == 1 else sums.sum(axis=0)

@@ -304,7 +304,7 @@ def kernel_gradient(x: np.ndarray, dy: np.ndarray, conv: ConvGeometry) -> np.nda
     size = READ * READ * conv.channels * conv.filters
     shares = min(MOST_SHARES, max(2, LARGEST_SUMS // size), plan.count)
     spans = blocks(plan.count, -(-plan.count // shares))
-    sums = np.zeros((len(spans), READ * READ, conv.channels, conv.filters), np.float32)
+    sums = np.empty((len(spans), READ * READ, conv.channels, conv.filters), np.float32)
 
     def work(pieces: Iterator[Piece]) -> None:
         room, part = _Workspace.of(plan), np.empty(sums.shape[1:], np.float32)
@@ -314,8 +314,9 @@ def kernel_gradient(x: np.ndarray, dy: np.ndarray, conv: ConvGeometry) -> np.nda
                 block, images = room.block(number)
                 block.transform_inputs(x, images)
                 block.transform_gradients(dy, images)
-                np.matmul(block.inputs.transpose(0, 2, 1), block.outputs, out=part)
-                total += part
+                np.matmul(block.inputs.transpose(0, 2, 1), block.outputs, out=total if number == start else part)
+                if number > start:
+                    total += part
 
     run(work, spans, plan.work)
     return _joined_gradient(sums)
