@@ -17,7 +17,7 @@ import numpy as np
 
 Loop: TypeAlias = Callable[..., None]
 
-LARGE = 1 << 20
+LARGE = 1 << 18
 """Elements from which on a loop is taken. From fewer on, a short training would end before numba is imported."""
 
 
