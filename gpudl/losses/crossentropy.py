@@ -201,6 +201,8 @@ class SparseCategoricalCrossentropy(Loss):
     in the sum nor in the number of losses. `axis` is where the classes are.
     """
 
+    takes_labels = True
+
     def __init__(
         self,
         from_logits: bool = False,
@@ -212,8 +214,6 @@ class SparseCategoricalCrossentropy(Loss):
     ) -> None:
         super().__init__(name, reduction, dtype)
         self.from_logits, self.ignore_class, self.axis = from_logits, ignore_class, axis
-
-    takes_labels = True
 
     def call(self, y_true: Array, y_pred: Any) -> Any:
         return sparse_categorical_crossentropy(y_true, y_pred, self.from_logits, self.ignore_class, self.axis)

@@ -150,7 +150,7 @@ def train(
             resumed = False
             batches.begin_epoch()
             steps = steps_per_epoch or len(batches) or None
-            with single_threaded_blas:  # inside, the ops' own contexts cost nothing
+            with single_threaded_blas:  # once for all steps; a generator's products are held to one thread, too
                 while steps is None or state.batch < steps:
                     if passing is None:
                         if not within_pass:

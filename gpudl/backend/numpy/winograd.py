@@ -226,10 +226,8 @@ class _Block:
         self.outputs = _part(room.second, (READ * READ, math.prod(tiles), conv.filters))
         """Room for the products or for transformed gradients, (36, tiles, K); the same as the inputs' on their way."""
         self._places = _part(room.second, (TILE, TILE, *tiles, conv.filters))
-        self._flat_outputs, self._flat_places = (
-            self.outputs.reshape(READ, READ, -1),
-            self._places.reshape(TILE, TILE, -1),
-        )
+        self._flat_outputs = self.outputs.reshape(READ, READ, -1)
+        self._flat_places = self._places.reshape(TILE, TILE, -1)
         self._between = room.first[plan.between :]
         self._whole = _part(self._between, (count, TILE * rows, TILE * across, conv.filters))
 
