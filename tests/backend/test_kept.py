@@ -8,6 +8,8 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from gpudl import ops
+from gpudl.autograd import Tensor
 from gpudl.backend.numpy import constants, kept
 
 
@@ -74,3 +76,30 @@ def test_constants_are_not_written_to(dtype: str) -> None:
     large = constants.ones(constants.LARGEST + 1, np.dtype(dtype))
     assert large.size == constants.LARGEST + 1 and (large == 1).all()
     assert constants.ones(3, np.dtype(dtype)).base is not large
+
+
+def test_convolutions_in_several_threads_of_a_program() -> None:
+    """Each has shapes of its own, large enough to be shared among gpudl's threads as well."""
+    found: list[bool] = []
+
+    def go(size: int) -> None:
+        rng = np.random.default_rng(size)
+        images = rng.standard_normal((24, size, size, 16)).astype(np.float32)
+        weights = rng.standard_normal((3, 3, 16, 32)).astype(np.float32)
+
+        def once() -> bytes:
+            x, kernel = Tensor(images, requires_grad=True), Tensor(weights, requires_grad=True)
+            y = ops.conv2d(x, kernel, padding="same", strides=1 + size % 2)
+            y.backward(np.ones_like(y.data))
+            assert x.grad is not None and kernel.grad is not None
+            return y.data.tobytes() + x.grad.tobytes() + kernel.grad.tobytes()
+
+        first = once()
+        found.extend(once() == first for _ in range(10))
+
+    threads = [threading.Thread(target=go, args=(size,)) for size in (8, 15, 16, 28)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 40 and all(found)

@@ -69,9 +69,12 @@ def test_max_pooling(shape: Any, window: Any, strides: Any, padding: Any, seed: 
 @given(
     shape=shapes, window=st.tuples(st.integers(1, 4), st.integers(1, 4)), strides=st.sampled_from([1, 1, 2, (1, 2)]),
     padding=paddings, dilation=st.sampled_from([1, 1, 2]), seed=seeds, dtype=st.sampled_from(["float32", "float64"]),
+    together=st.sampled_from([1, 6, 15, depthwise.TOGETHER]),
 )  # fmt: skip
-@settings(max_examples=60)
-def test_depthwise(shape: Any, window: Any, strides: Any, padding: Any, dilation: int, seed: int, dtype: str) -> None:
+@settings(max_examples=120)
+def test_depthwise(
+    shape: Any, window: Any, strides: Any, padding: Any, dilation: int, seed: int, dtype: str, together: int
+) -> None:
     try:
         conv = DepthwiseGeometry.of(shape, (*window, shape[3], 1), strides, padding, dilation if strides == 1 else 1)
     except ShapeError:
@@ -86,7 +89,10 @@ def test_depthwise(shape: Any, window: Any, strides: Any, padding: Any, dilation
         lambda: depthwise.kernel_gradient(x, dy, conv),
     )
     for call in calls:
-        for mine, other in both_ways(call):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(depthwise, "TOGETHER", together)
+            results = list(both_ways(call))
+        for mine, other in results:
             assert mine.dtype == dtype
             np.testing.assert_allclose(mine, other, atol=1e-5 if dtype == "float32" else 1e-13)
 

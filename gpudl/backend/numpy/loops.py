@@ -98,28 +98,40 @@ def max_unpool(R: int, S: int) -> Loop:
 
 
 def depthwise(R: int, S: int) -> Loop:
-    """For images (n, H, W, C) and a kernel (R, S, C): y (n, P, Q, C), the sums of each channel's products."""
+    """For images (n, H, W, C) and a kernel (R, S, times * C), repeated: y (n, P, Q, C), the sums of products.
+
+    With a stride of 1 so many pixels are made in one run of the innermost loop, which takes a while to start. Its
+    indices have no sign: numba counts those below 0 from the end, and a loop that has to ask is not vectorized.
+    """
 
     def loop(
         x: Any, kernel: Any, y: Any, above: int, before: int, down: int, across: int, apart_down: int, apart_across: int
     ) -> None:
         images, H, W, C = x.shape
         P, Q = y.shape[1:3]
+        together = kernel.shape[2] // C if across == 1 else 1
+        lines, made = x.reshape(images, H, W * C), y.reshape(images, P, Q * C)
+        first = max(0, (before + across - 1) // across)  # the pixels whose windows have all columns inside
+        last = min(Q, (W - 1 - (S - 1) * apart_across + before) // across + 1)
         for n in range(images):
             for p in range(P):
                 top = p * down - above
-                for q in range(Q):
-                    left = q * across - before
-                    bottom, right = top + (R - 1) * apart_down, left + (S - 1) * apart_across
-                    if top >= 0 and left >= 0 and bottom < H and right < W:
-                        for c in range(C):
-                            total = x[n, top, left, c] * kernel[0, 0, c]
+                whole = top >= 0 and top + (R - 1) * apart_down < H
+                q = 0
+                while q < Q:
+                    if whole and first <= q < last:
+                        count = together if q + together <= last else 1
+                        left = (q * across - before) * C
+                        to = np.uint64(q * C)
+                        for i in range(np.uint64(count * C)):
+                            total = lines[n, top, np.uint64(left) + i] * kernel[0, 0, i]
                             for r in range(R):
                                 for s in range(S):
                                     if r + s > 0:
-                                        here = x[n, top + r * apart_down, left + s * apart_across, c]
-                                        total += here * kernel[r, s, c]
-                            y[n, p, q, c] = total
+                                        here = np.uint64(left + s * apart_across * C) + i
+                                        total += lines[n, top + r * apart_down, here] * kernel[r, s, i]
+                            made[n, p, to + i] = total
+                        q += count
                         continue
                     for c in range(C):
                         y[n, p, q, c] = 0
@@ -128,11 +140,12 @@ def depthwise(R: int, S: int) -> Loop:
                         if h < 0 or h >= H:
                             continue
                         for s in range(S):
-                            w = left + s * apart_across
+                            w = q * across - before + s * apart_across
                             if w < 0 or w >= W:
                                 continue
                             for c in range(C):
                                 y[n, p, q, c] += x[n, h, w, c] * kernel[r, s, c]
+                    q += 1
 
     return loop
 
