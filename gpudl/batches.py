@@ -103,11 +103,13 @@ def is_stream(x: Any) -> bool:
 
 def _chosen(data: Any, picks: Any) -> Any:
     """Return some samples, a slice or by their numbers, of an array or of several in lists and dicts."""
-    if type(data) is np.ndarray:
-        return data[picks] if isinstance(picks, slice) else data.take(picks, axis=0)
-    if data is None or isinstance(picks, slice):
-        return mapped(lambda array: None if array is None else array[picks], data)
-    return mapped(lambda array: None if array is None else array.take(array_module(array).asarray(picks), axis=0), data)
+
+    def chosen(array: Any) -> Any:
+        if array is None or isinstance(picks, slice):
+            return None if array is None else array[picks]
+        return array.take(array_module(array).asarray(picks), axis=0)
+
+    return mapped(chosen, data)
 
 
 class Batches:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import statistics
 import time
 
-import dezero.functions as F  # noqa: N812  its users' name for it  # pyright: ignore[reportMissingImports]
 import numpy as np
+from dezero import functions  # pyright: ignore[reportMissingImports]
 from dezero.models import MLP  # pyright: ignore[reportMissingImports]
 from dezero.optimizers import Adam  # pyright: ignore[reportMissingImports]
 
@@ -24,11 +24,11 @@ def milliseconds(sizes: tuple[int, ...], batch: int, seconds: float = 5.0) -> fl
     """Return the median time of a step: forward, loss, gradients and Adam."""
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(batch, sizes[0])).astype(np.float32), rng.integers(0, sizes[-1], batch)
-    model = MLP(sizes[1:], activation=F.relu)
+    model = MLP(sizes[1:], activation=functions.relu)
     optimizer = Adam().setup(model)
 
     def step() -> None:
-        loss = F.softmax_cross_entropy(model(x), y)
+        loss = functions.softmax_cross_entropy(model(x), y)
         model.cleargrads()
         loss.backward()
         optimizer.update()

@@ -14,8 +14,9 @@ from gpudl.backend import Array, array_module, devices
 from gpudl.configurable import Configurable
 from gpudl.errors import ShapeError, UsageError
 
-EPSILON = 1e-7
 SINGLE, DOUBLE = np.dtype("float32"), np.dtype("float64")
+
+EPSILON = 1e-7
 """The smallest number that is divided by or given to a logarithm, as in Keras."""
 
 Reduction: TypeAlias = Literal["sum_over_batch_size", "sum", "mean", "mean_with_sample_weight", "none"] | None

@@ -140,11 +140,8 @@ class OutputMetrics:
             self.resolve(names)
         if not self.each:
             return
-        if len(names) == 1 and not isinstance(y, (list, tuple, Mapping)):
-            targets = [y]
-        else:
-            used = {output for output, _, _ in self.each}
-            targets = targets_of(y, names, [i in used for i in range(len(names))])
+        used = {output for output, _, _ in self.each}
+        targets = targets_of(y, names, [i in used for i in range(len(names))])
         weights = weights_of(sample_weight, names)
         for output, is_weighted, metric in self.each:
             if is_weighted:

@@ -98,8 +98,10 @@ class _Pool:
         for queue in self._queues[: len(pieces) - 1]:
             queue.put(job)
         _place.is_at_work = True
-        error = job.join_in()
-        _place.is_at_work = False
+        try:
+            error = job.join_in()
+        finally:
+            _place.is_at_work = False
         for _ in range(job.close()):
             error = job.ended.get() or error
         if error is not None:
@@ -201,8 +203,5 @@ def run(work: Work, pieces: list[Piece], elements: int) -> None:
             with single_threaded_blas:
                 _pool.run(work, pieces)
             return
-    if single_threaded_blas.active:
-        work(iter(pieces))
-        return
     with single_threaded_blas:
         work(iter(pieces))
