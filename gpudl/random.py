@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -29,6 +30,18 @@ def stream(seed: int, purpose: str, step: int = 0) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key=key(seed, purpose, step)))
 
 
+class Draw(NamedTuple):
+    """What `layer_key` was asked, and what it returned."""
+
+    seed: int | SeedGenerator | None
+    layer: object
+    key: int
+
+    def again(self) -> int:
+        """Return the key that the same question gets now."""
+        return layer_key(self.seed, self.layer)
+
+
 class _Current:
     """What a draw without a key of its own is numbered by: the seed, the training step and the draws since it began."""
 
@@ -37,6 +50,7 @@ class _Current:
     step = 0
     draws = 0
     own_draws: ClassVar[dict[int, int]] = {}
+    noted: list[Draw] | None = None
 
 
 def set_random_seed(seed: int) -> None:
@@ -70,6 +84,13 @@ def layer_key(seed: int | SeedGenerator | None = None, layer: object = None) -> 
     A `seed` of the layer's own takes the place of the seed in force. Its draws are then counted by themselves, so that
     two layers with one seed draw the same: an image and its mask are turned alike.
     """
+    found = _next_key(seed, layer)
+    if _Current.noted is not None:
+        _Current.noted.append(Draw(seed, layer, found))
+    return found
+
+
+def _next_key(seed: int | SeedGenerator | None, layer: object) -> int:
     if isinstance(seed, SeedGenerator):
         return seed.next()
     if seed is not None and layer is not None:
@@ -77,6 +98,24 @@ def layer_key(seed: int | SeedGenerator | None = None, layer: object = None) -> 
         return key(seed, f"layers/{_Current.step}", count)
     _Current.draws += 1
     return key(_Current.seed if seed is None else seed, f"layers/{_Current.step}", _Current.draws)
+
+
+@contextmanager
+def noted() -> Iterator[list[Draw]]:
+    """Within this context all draws of layers are noted, in their order."""
+    _Current.noted = found = []
+    try:
+        yield found
+    finally:
+        _Current.noted = None
+
+
+def take_back(draws: Sequence[Draw]) -> None:
+    """Begin the step under way anew, in which these were all draws."""
+    begin_step(_Current.step)
+    for draw in draws:
+        if isinstance(draw.seed, SeedGenerator):
+            draw.seed.draws -= 1
 
 
 class SeedGenerator:

@@ -7,7 +7,7 @@ import inspect
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Self, TypedDict
+from typing import Any, ClassVar, Self, TypedDict
 
 import numpy as np
 
@@ -166,8 +166,12 @@ class Layer(Configurable):
     """Whether the constructor takes symbolic tensors, as a model's does."""
     _takes_shapes = False
     """Whether `build` wants the shapes of all inputs and not of the first alone."""
+    settings_made: ClassVar[int] = 0
+    """How often an attribute of any layer was set: what was recorded before holds no longer."""
 
     def __setattr__(self, name: str, value: Any) -> None:
+        if not name.startswith("_"):
+            Layer.settings_made += 1
         if isinstance(value, Parameter):
             known = any(value is weight for weight in (*self._own_weights, *self._own_state))
             if not known:  # made by hand, as Variable(...), and not by add_weight

@@ -9,12 +9,14 @@ from typing import Any, Self
 
 from gpudl import optimizers
 from gpudl.autograd import Parameter, Tensor
+from gpudl.backend import library
 from gpudl.batches import samples_of, unpacked
 from gpudl.errors import UsageError
 from gpudl.layers.base import Layer
 from gpudl.metrics import Mean, Metric
 from gpudl.models import training
 from gpudl.models.compiled import OutputLosses, OutputMetrics
+from gpudl.models.repeating import Repeating, is_all_built_in
 from gpudl.models.training import RunningLogs
 from gpudl.structures import leaves
 
@@ -27,6 +29,8 @@ class _Steady:
     metrics: list[Any] | None = None
     reached: bool = False
     """Whether a step has shown that a gradient comes to all weights, or warned of those it does not."""
+    repeating: Repeating | None = None
+    """What takes forward, loss and gradients of a step on the GPU, where they may be recorded."""
 
 
 class Steps(Layer):
@@ -66,7 +70,12 @@ class Steps(Layer):
         """Choose how to train: each argument by name ("adam", "mse", "accuracy") or as an object.
 
         With several outputs, loss, loss_weights and metrics are lists with one entry for each output, or dicts by the
-        outputs' names. The last four are Keras's, and change nothing here: gpudl always runs step by step.
+        outputs' names.
+
+        On a GPU `fit` records the launches of a step, and repeats them as one CUDA graph: with `jit_compile="auto"`
+        where all layers and the loss are gpudl's own, with True also where they are not, whose Python then runs for
+        the first steps only. With False, or `run_eagerly=True`, it always runs step by step, as it does on the CPU.
+        `auto_scale_loss` is Keras's, and changes nothing here.
 
         Raises: UnknownNameError, with the nearest known name; UsageError where they do not fit the outputs.
         """
@@ -76,6 +85,8 @@ class Steps(Layer):
             raise UsageError(f"compile: loss_weights={loss_weights!r} must be numbers, one for each output{hint}")
         if steps_per_execution != 1:
             raise UsageError(f"compile: steps_per_execution={steps_per_execution!r}: gpudl takes one step at a time")
+        if jit_compile not in ("auto", True, False):
+            raise UsageError(f'compile: jit_compile={jit_compile!r} must be "auto", True or False')
         if loss_weights is not None and not isinstance(loss_weights, (list, tuple, dict, float, int)):
             raise UsageError(f"compile: loss_weights={loss_weights!r} must be numbers, one for each output")
         self.optimizer = None if optimizer is None else optimizers.get(optimizer)
@@ -84,6 +95,7 @@ class Steps(Layer):
         self.loss = None if self._output_losses is None else self._output_losses.loss
         self._output_metrics = OutputMetrics(metrics, weighted_metrics, names)
         self._loss_tracker = Mean(name="loss")
+        self.jit_compile: str | bool = False if run_eagerly else jit_compile
         self.compiled = True
         self.compile_settings = {
             "loss": self.loss,
@@ -128,13 +140,38 @@ class Steps(Layer):
 
     @contextmanager
     def steady(self) -> Iterator[None]:
-        """Within this context metrics and regularized weights are looked up once, not in every step."""
+        """Within this context metrics and regularized weights are looked up once, not in every step.
+
+        On a GPU the steps' launches are recorded, and repeated, where `compile` allows it.
+        """
         before = self._steady
-        self._steady = _Steady([w for w in self.trainable_weights if w.regularizer is not None])
+        regularized = [w for w in self.trainable_weights if w.regularizer is not None]
+        repeating: Repeating | None = None
+        weights = self.weights
+        if weights and library(weights[0].data) == "cupy" and self._is_repeatable():
+            repeating = Repeating(self._go_forward_and_back, weights, self._own_losses())
+        self._steady = _Steady(regularized, repeating=repeating)
         try:
             yield
         finally:
             self._steady = before
+            if repeating is not None:
+                repeating.close()
+
+    def _is_repeatable(self) -> bool:
+        """Whether steps may be recorded. Metrics that are counted within a step would miss what is repeated."""
+        losses, metrics = self._output_losses, self._output_metrics
+        if not self.compiled or self.jit_compile is False or losses is None or metrics is None or not losses.each:
+            return False
+        if type(self).compute_loss is not Steps.compute_loss:
+            return False
+        after = {id(self._loss_tracker), *(id(metric) for _, _, metric in metrics.each)}
+        if any(id(metric) not in after for metric in self._all_metrics()):
+            return False
+        return self.jit_compile is True or is_all_built_in(self, self._own_losses())
+
+    def _own_losses(self) -> list[Any]:
+        return [] if self._output_losses is None else [loss for loss in self._output_losses.each if loss is not None]
 
     def _all_metrics(self) -> list[Any]:
         found: list[Any] = []
@@ -203,12 +240,11 @@ class Steps(Layer):
         A subclass may define its own; it returns the logs as a dict.
         """
         x, y, sample_weight = unpacked(data)
-        y_pred = self(x, training=True)
-        loss = self.compute_loss(x, y, y_pred, sample_weight)
-        value = loss.data
+        repeating = None if self._steady is None else self._steady.repeating
+        step = self._go_forward_and_back if repeating is None else repeating
+        y_pred, value = step(x, y, sample_weight)
         weights = self.step_weights or self.trainable_weights
         if weights:
-            self._need_optimizer().scale_loss(loss).backward()
             if self._steady is None or not self._steady.reached:
                 training.warn_of_unreached(self)
                 if self._steady is not None:
@@ -217,6 +253,15 @@ class Steps(Layer):
         if self._loss_tracker is not None:
             self._loss_tracker.add(value, samples_of(x))
         return self.compute_metrics(x, y, y_pred, sample_weight)
+
+    def _go_forward_and_back(self, x: Any, y: Any, sample_weight: Any) -> tuple[Any, Any]:
+        """Compute outputs and loss, as an array, and leave the gradients in the weights."""
+        y_pred = self(x, training=True)
+        loss = self.compute_loss(x, y, y_pred, sample_weight)
+        value = loss.data
+        if self.step_weights or self.trainable_weights:
+            self._need_optimizer().scale_loss(loss).backward()
+        return y_pred, value
 
     def test_step(self, data: Any) -> Any:
         """Compute loss and metrics of one batch, nothing being trained."""

@@ -24,12 +24,10 @@ def dense(x: Array, kernel: Array, bias: Array | None = None, *, relu: bool = Fa
         raise ShapeError(f"bias must have shape {shown(kernel.shape[1:])}, one per unit, but has {shown(bias.shape)}")
     twin = kernels("dense", x, kernel)
     rows = x.reshape(-1, x.shape[-1])
-    y = twin.product(rows, kernel)
-    if bias is not None or relu:
-        twin.finish(y, bias, relu)
+    y = twin.forward(rows, kernel, bias, relu)
     end = Epilogue(y, relu, bias is not None)
     return y.reshape(*x.shape[:-1], y.shape[-1]), (
-        lambda dy: twin.product(end.gradient(dy), kernel.T).reshape(x.shape),
-        lambda dy: twin.product(rows.T, end.gradient(dy)),
+        lambda dy: twin.input_gradient(end.gradient(dy), kernel).reshape(x.shape),
+        lambda dy: twin.kernel_gradient(rows, end.gradient(dy)),
         end.bias_gradient,
     )

@@ -1,15 +1,55 @@
-"""Products of batches and weights on the GPU: cuBLAS for the products, launches of columns.cu and rows.cu else."""
+"""Products of batches and weights on the GPU: where tensor cores make them, as 1x1 convolutions; else cuBLAS's.
+
+gpudl's own products add the bias and apply ReLU in the same launch, and CUDA graphs can hold them, which CuPy does not
+allow for cuBLAS's.
+"""
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from gpudl.backend import Array, array_module
+from gpudl.backend.cupy import conv2d
 from gpudl.backend.cupy.columns import sums
 from gpudl.backend.cupy.launching import TYPES, contiguous, launch_each, name_of, pack
+from gpudl.backend.cupy.precision import FMA, products
+from gpudl.shapes import ConvGeometry
 
 
-def product(a: Array, b: Array) -> Array:
-    """a (M, I), b (I, O) -> a @ b (M, O)."""
-    return a @ b
+def forward(x: Array, kernel: Array, bias: Array | None, relu: bool = False) -> Array:
+    """x (M, I), kernel (I, O), bias (O,) or None -> y = x @ kernel + bias (M, O); with `relu` max(y, 0)."""
+    if _is_own(x, kernel):
+        conv = _pointwise(len(x), *kernel.shape)
+        return conv2d.forward(x.reshape(conv.x_shape), kernel.reshape(conv.kernel_shape), bias, conv, relu)[:, 0, 0]
+    y = x @ kernel
+    if bias is not None or relu:
+        finish(y, bias, relu)
+    return y
+
+
+def input_gradient(dy: Array, kernel: Array) -> Array:
+    """dy (M, O), kernel (I, O) -> dx (M, I)."""
+    if _is_own(dy, kernel):
+        conv = _pointwise(len(dy), *kernel.shape)
+        return conv2d.input_gradient(dy.reshape(conv.y_shape), kernel.reshape(conv.kernel_shape), conv)[:, 0, 0]
+    return dy @ kernel.T
+
+
+def kernel_gradient(x: Array, dy: Array) -> Array:
+    """x (M, I), dy (M, O) -> dkernel (I, O)."""
+    if _is_own(x, dy):
+        conv = _pointwise(len(x), x.shape[1], dy.shape[1])
+        return conv2d.kernel_gradient(x.reshape(conv.x_shape), dy.reshape(conv.y_shape), conv)[0, 0]
+    return x.T @ dy
+
+
+def _is_own(x: Array, other: Array) -> bool:
+    return x.dtype.itemsize == 4 and x.dtype == other.dtype and products(x) != FMA and x.size > 0 and other.size > 0
+
+
+@lru_cache(maxsize=1024)
+def _pointwise(rows: int, channels: int, filters: int) -> ConvGeometry:
+    return ConvGeometry.of((rows, 1, 1, channels), (1, 1, channels, filters))
 
 
 def column_sums(x: Array) -> Array:

@@ -20,12 +20,14 @@ __device__ __forceinline__ Block philox(unsigned long long counter, unsigned lon
     return c;
 }
 
-// One thread for each 8 neighbours: a block of Philox has 256 bits, and each number takes 32 of them.
-extern "C" __global__ void drop(const T* __restrict__ x, T* __restrict__ y, const unsigned long long key_0,
-                                const unsigned long long key_1, const unsigned threshold, const T factor,
-                                const INDEX count, const INDEX threads) {
+// One thread for each 8 neighbours: a block of Philox has 256 bits, and each number takes 32 of them. The key is given,
+// or lies in a row of `keys`, so that a CUDA graph can draw anew whenever it is launched.
+extern "C" __global__ void drop(const T* __restrict__ x, T* __restrict__ y, unsigned long long key_0,
+                                unsigned long long key_1, const unsigned long long* __restrict__ keys, const int row,
+                                const unsigned threshold, const T factor, const INDEX count, const INDEX threads) {
     const INDEX number = thread_number();
     if (number >= threads) return;
+    if (keys) key_0 = keys[2 * row], key_1 = keys[2 * row + 1];
     const Block bits = philox(number + 1ull, key_0, key_1);  // NumPy counts from 1
 #pragma unroll
     for (int j = 0; j < 8; ++j) {

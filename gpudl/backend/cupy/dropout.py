@@ -8,6 +8,7 @@ import numpy as np
 
 from gpudl.backend import Array, array_module
 from gpudl.backend.cupy.launching import as_index, contiguous, index_type, launch_each
+from gpudl.backend.cupy.recording import halves, under_way
 
 
 class Kept(NamedTuple):
@@ -37,8 +38,8 @@ def _dropped(x: Array, rate: float, key: int) -> Array:
         return x * x.dtype.type(0)
     y = xp.empty(x.shape, x.dtype)
     threshold = np.uint32(min(round(rate * 2**32), 2**32 - 1))
-    halves = np.uint64(key & (2**64 - 1)), np.uint64(key >> 64)
-    threads = -(-x.size // 8)
-    count = as_index(x.size, index_type(x))
-    launch_each("dropout", "drop", threads, (x, y, *halves, threshold, x.dtype.type(1 / (1 - rate)), count), x.size)
+    recording = under_way()
+    keys, row = (None, 0) if recording is None else recording.place_of(key)
+    arguments = (x, y, *map(np.uint64, halves(key)), keys, row, threshold, x.dtype.type(1 / (1 - rate)))
+    launch_each("dropout", "drop", -(-x.size // 8), (*arguments, as_index(x.size, index_type(x))), x.size)
     return y

@@ -32,6 +32,24 @@ BLOCK = 1 << 18
 """Numbers of a matrix that a thread finishes at once."""
 
 
+def forward(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None, relu: bool = False) -> np.ndarray:
+    """x (M, I), kernel (I, O), bias (O,) or None -> y = x @ kernel + bias (M, O); with `relu` max(y, 0)."""
+    y = product(x, kernel)
+    if bias is not None or relu:
+        finish(y, bias, relu)
+    return y
+
+
+def input_gradient(dy: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+    """dy (M, O), kernel (I, O) -> dx (M, I)."""
+    return product(dy, kernel.T)
+
+
+def kernel_gradient(x: np.ndarray, dy: np.ndarray) -> np.ndarray:
+    """x (M, I), dy (M, O) -> dkernel (I, O)."""
+    return product(x.T, dy)
+
+
 def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """a (M, I), b (I, O) -> a @ b (M, O)."""
     rows, columns = a.shape[0], b.shape[1]
