@@ -213,7 +213,8 @@ def dense(draw: Draw) -> Case:
     def run(twin: Twin, a: Any, b: Any, x: Any, bias: Any) -> tuple[Any, ...]:
         of, done = twin("dense"), x.copy()
         of.finish(done, bias, True)
-        return of.product(a, b), of.product(a.T, x), of.column_sums(x), done
+        y, dx, dkernel = of.forward(a, b, bias), of.input_gradient(x, b), of.kernel_gradient(a, x)
+        return y, dx, dkernel, of.column_sums(x), done
 
     arrays = draw.normal(rows, depth), draw.normal(depth, columns), draw.normal(rows, columns), draw.normal(columns)
     return Case(f"({rows}, {depth}) @ ({depth}, {columns})", arrays, run)

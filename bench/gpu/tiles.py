@@ -49,14 +49,15 @@ def timed(bench: Bench, layer: Layer, batch: int, kind: str) -> list[dict[str, A
     kernel = bench.ours(bench.normal(layer.window, layer.window, layer.channels, layer.filters, kind=kind))
     conv = ConvGeometry.of(x.shape, kernel.shape, layer.stride, layer.padding)
     size, out, rows = x.dtype.itemsize, batch * layer.out**2, layer.window**2 * layer.channels
+    back = rows // layer.channels * layer.filters // layer.stride**2
     read = batch * (layer.size // layer.stride) ** 2  # positions of a phase of the input
     directions: dict[str, tuple[str, list[tuple[float, Any]], Callable[[], Any]]] = {
         "forward": (
-            "for_gather", choosing.gather_choices(out, layer.filters, 1, size),
+            "for_gather", choosing.gather_choices(out, layer.filters, 1, rows, size, True),
             lambda: conv2d.forward(x, kernel, None, conv),
         ),
         "input gradient": (
-            "for_gather", choosing.gather_choices(read, layer.channels, 1, size),
+            "for_gather", choosing.gather_choices(read, layer.channels, 1, back, size, layer.stride == 1),
             lambda: conv2d.input_gradient(dy, kernel, conv),
         ),
         "kernel gradient": (
@@ -69,8 +70,7 @@ def timed(bench: Bench, layer: Layer, batch: int, kind: str) -> list[dict[str, A
         row: dict[str, Any] = {"layer": str(layer), "batch": batch, "what": what, "ms": {}, "expected": {}}
         chooser = getattr(choosing, name)
         for expected, choice in choices:
-            tiles = choice if name == "for_gather" else choice.tiles
-            label = f"{tiles.rows}x{tiles.columns}"
+            label = f"{choice.tiles.rows}x{choice.tiles.columns}" + (f" / {choice.parts}" if choice.parts > 1 else "")
             setattr(choosing, name, lambda *_, choice=choice: choice)
             try:
                 row["ms"][label] = bench.medians({label: call})[label]

@@ -16,6 +16,7 @@ import numpy as np
 from gpudl import ops, random
 from gpudl.autograd import Tensor
 from gpudl.backend import array_module
+from gpudl.backend.devices import beside
 from gpudl.errors import UsageError
 from gpudl.layers.base import LayerSettings, OpenShape
 from gpudl.layers.images import ImageLayer, SizedLayer
@@ -104,7 +105,7 @@ class AffineAugmentation(Augmentation):
     def transform(self, images: Any, drawn: np.ndarray) -> Any:
         return ops.affine_transform(
             images,
-            drawn,
+            beside(drawn, images.data if isinstance(images, Tensor) else images),
             interpolation=self.interpolation,
             fill_mode=self.fill_mode,
             fill_value=self.fill_value,

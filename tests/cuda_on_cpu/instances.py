@@ -79,9 +79,12 @@ class Instance:
 
 
 WAYS = (
-    ("gather", {"GATHER": 1, "RELU": 1, "POINTWISE": 0, "WHOLE": 0, "A_IS_DEEP": 1}),
-    ("gather", {"GATHER": 1, "RELU": 1, "POINTWISE": 0, "WHOLE": 1, "A_IS_DEEP": 1}),
-    ("gather", {"GATHER": 1, "RELU": 1, "POINTWISE": 1, "WHOLE": 1, "A_IS_DEEP": 1}),
+    ("gather", {"GATHER": 1, "SPLIT": 0, "RELU": 1, "POINTWISE": 0, "WHOLE": 0, "A_IS_DEEP": 1}),
+    ("gather", {"GATHER": 1, "SPLIT": 0, "RELU": 1, "POINTWISE": 0, "WHOLE": 1, "A_IS_DEEP": 1}),
+    ("gather", {"GATHER": 1, "SPLIT": 0, "RELU": 1, "POINTWISE": 1, "WHOLE": 1, "A_IS_DEEP": 1}),
+    ("gather", {"GATHER": 1, "SPLIT": 1, "RELU": 0, "POINTWISE": 0, "WHOLE": 0, "A_IS_DEEP": 1}),
+    ("gather", {"GATHER": 1, "SPLIT": 1, "RELU": 0, "POINTWISE": 0, "WHOLE": 1, "A_IS_DEEP": 1}),
+    ("gather", {"GATHER": 1, "SPLIT": 1, "RELU": 0, "POINTWISE": 1, "WHOLE": 1, "A_IS_DEEP": 1}),
     ("kernel_gradient", {"KERNEL_GRADIENT": 1, "POINTWISE": 0, "A_IS_DEEP": 0}),
     ("kernel_gradient", {"KERNEL_GRADIENT": 1, "POINTWISE": 1, "A_IS_DEEP": 0}),
 )

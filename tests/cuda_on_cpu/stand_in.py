@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Callable
+from contextlib import nullcontext
 from functools import cached_property
 from operator import attrgetter
 from types import ModuleType, SimpleNamespace
@@ -30,10 +32,88 @@ launched: set[tuple[str, str, tuple[tuple[str, str], ...]]] = set()
 readings = 0
 """How often something was read back from the device, for which a real one would have been waited for."""
 
+recorded = repeated = 0
+"""How many graphs were made, and how often one was launched."""
+
+_graph: Graph | None = None
+"""What is being captured. It is run all the same, to get shapes and types; in the end nothing shows of that."""
+
 
 def _read_back() -> None:
     global readings
+    if _graph is not None:
+        raise RuntimeError("cudaErrorStreamCaptureUnsupported: operation not permitted when stream is capturing")
     readings += 1
+
+
+class Graph:
+    """What was done on the device during a capture, to be done again on the same memory."""
+
+    def __init__(self) -> None:
+        self.calls: list[Callable[[], Any]] = []
+        self._before: list[tuple[np.ndarray, np.ndarray]] = []
+        self._made: list[np.ndarray] = []
+
+    def writes(self, *arrays: np.ndarray) -> None:
+        """Keep what is in arrays that are about to be written to."""
+        self._before += [(a, a.copy()) for a in arrays if a.flags.writeable]
+
+    def made(self, result: Any, again: Callable[[], Any], inputs: Any) -> None:
+        """Have a result made again, unless it is a view of what went in."""
+        arrays = [a for a in _arrays(result) if not any(np.may_share_memory(a, other) for other in _arrays(inputs))]
+        if arrays:
+            self._made += arrays
+            self.calls.append(
+                lambda: [_refill(a, new) for a, new in zip(_arrays(result), _arrays(again()), strict=True)]
+            )
+
+    def end(self) -> None:
+        """Undo it all: a capture runs nothing."""
+        for a, values in reversed(self._before):
+            a[...] = values
+        for a in self._made:
+            _poison(a)
+
+    def launch(self, stream: Any = None) -> None:
+        global repeated
+        repeated += 1
+        for call in self.calls:
+            call()
+
+
+def _arrays(value: Any) -> list[np.ndarray]:
+    if isinstance(value, (list, tuple)):
+        return [a for item in value for a in _arrays(item)]
+    if isinstance(value, ndarray):
+        return [value._a]
+    return [np.asarray(value)] if isinstance(value, (np.ndarray, np.generic)) else []
+
+
+def _refill(a: np.ndarray, values: np.ndarray) -> None:
+    if a.flags.writeable:
+        a[...] = values
+
+
+def _poison(a: np.ndarray) -> None:
+    if a.flags.c_contiguous and a.flags.writeable:
+        a.reshape(-1).view(np.uint8).fill(0xFF)
+
+
+def _no_cublas() -> None:
+    if _graph is not None:
+        raise NotImplementedError("calling cuBLAS API during stream capture is currently unsupported")
+
+
+def _pinned(size: int) -> None:
+    """What is asked for pinned memory, which copies from the host go through."""
+
+
+_allocator = _pinned
+
+
+def _set_pinned_memory_allocator(allocator: Callable[[int], Any]) -> None:
+    global _allocator
+    _allocator = allocator
 
 
 class ndarray:  # noqa: N801  CuPy's name
@@ -59,6 +139,7 @@ class ndarray:  # noqa: N801  CuPy's name
 
     def set(self, values: np.ndarray, stream: Any = None) -> None:
         assert values.shape == self._a.shape and values.dtype == self._a.dtype
+        assert _graph is None
         if stream is None:
             self._a[...] = values
         else:
@@ -79,15 +160,22 @@ class ndarray:  # noqa: N801  CuPy's name
         found = getattr(self._a, name)
         if name in ("item", "tolist"):
             _read_back()
+        if name == "dot":
+            _no_cublas()
         if callable(found):
-            return lambda *arguments, **settings: _called(found, *arguments, **settings)
+            return lambda *arguments, **settings: _called(found, *arguments, _self=self._a, **settings)
         return wrapped(found) if isinstance(found, np.ndarray) else found
 
     def __getitem__(self, index: Any) -> Any:
-        return wrapped(self._a[_plain(index)])
+        at = _plain(index)
+        return _recorded(self._a[at], lambda: self._a[at], self)
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        self._a[_plain(index)] = _plain(value)
+        a, at, values = self._a, _plain(index), _plain(value)
+        if _graph is not None:
+            _graph.writes(a)
+            _graph.calls.append(lambda: a.__setitem__(at, values))
+        a[at] = values
 
     def __len__(self) -> int:
         return len(self._a)
@@ -120,10 +208,18 @@ def _operator(name: str) -> Any:
         for other in others:
             if isinstance(other, np.ndarray):
                 raise TypeError(f"Unsupported type {type(other)}")
-        result = getattr(self._a, name)(*map(_plain, others))
-        if name.startswith("__i") and name != "__invert__":
+        if name in ("__matmul__", "__rmatmul__"):
+            _no_cublas()
+        run = getattr(self._a, name)
+        plain = [_plain(other) for other in others]
+        in_place = name.startswith("__i") and name != "__invert__"
+        if _graph is not None and in_place:
+            _graph.writes(self._a)
+            _graph.calls.append(lambda: run(*plain))
+        result = run(*plain)
+        if in_place:
             return self
-        return result if result is NotImplemented else wrapped(result)
+        return result if result is NotImplemented else _recorded(result, lambda: run(*plain), (self._a, plain))
 
     return method
 
@@ -201,12 +297,30 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _called(function: Any, *arguments: Any, **settings: Any) -> Any:
-    result = function(*map(_plain, arguments), **_plain_settings(settings))
+def _recorded(result: Any, again: Callable[[], Any], inputs: Any) -> Any:
+    """Return a result as CuPy's, which a graph makes again wherever it is captured."""
+    found = wrapped(result)
+    if _graph is not None:
+        _graph.made(found, again, inputs)
+    return found
+
+
+def _called(function: Any, *arguments: Any, _self: np.ndarray | None = None, **settings: Any) -> Any:
+    if getattr(function, "__name__", "") in ("matmul", "dot", "tensordot", "einsum", "inner", "outer", "vdot"):
+        _no_cublas()
+    plain, named = [_plain(argument) for argument in arguments], _plain_settings(settings)
     out = settings.get("out")
+
+    def run() -> Any:
+        return function(*plain, **named)
+
+    if _graph is not None and (out is not None or getattr(function, "__name__", "") == "fill"):
+        _graph.writes(*_arrays([_self, named.get("out")]))
+        _graph.calls.append(run)
+    result = run()
     if out is not None:
         return out[0] if isinstance(out, tuple) else out
-    return wrapped(result)
+    return _recorded(result, run, (_self, plain, list(named.values())))
 
 
 class RawKernel:
@@ -239,6 +353,12 @@ class RawKernel:
             f"{self.kernel.name} was given an array that is not contiguous"
         )
         values = [self._value(argument) for argument in arguments]
+        if _graph is not None:
+            _graph.writes(*arrays)
+            _graph.calls.append(lambda: (arrays, self._run(grid, block, values, shared_mem, arrays)))
+        self._run(grid, block, values, shared_mem, arrays)
+
+    def _run(self, grid: Any, block: Any, values: Any, shared_mem: int, arrays: list[np.ndarray]) -> None:
         self.count += 1
         if self.count > OFTEN:
             self.kernel(grid, block, values, shared_mem, self.count % ORDERS)
@@ -272,10 +392,13 @@ def _made(name: str) -> Any:
     make = getattr(np, name)
 
     def function(*arguments: Any, **settings: Any) -> Any:
-        made = make(*_plain(arguments), **_plain_settings(settings))
-        if name.startswith("empty"):
-            made.reshape(-1).view(np.uint8).fill(0xFF)
-        return wrapped(made)
+        def run() -> np.ndarray:
+            made = make(*_plain(arguments), **_plain_settings(settings))
+            if name.startswith("empty"):
+                _poison(made)
+            return made
+
+        return _recorded(run(), run, ())
 
     return function
 
@@ -317,6 +440,28 @@ class Stream:
     def __init__(self, non_blocking: bool = False) -> None:
         self.pending: list[tuple[np.ndarray, np.ndarray]] = []
         self.made = 0
+        self.non_blocking = non_blocking
+
+    def __enter__(self) -> Stream:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def synchronize(self) -> None:
+        self.run(len(self.pending))
+
+    def begin_capture(self) -> None:
+        global _graph
+        assert self.non_blocking and _graph is None
+        _graph = Graph()
+
+    def end_capture(self) -> Graph:
+        global _graph, recorded
+        assert _graph is not None
+        made, _graph = _graph, None
+        made.end()
+        recorded += 1
+        return made
 
     def record(self) -> Event:
         return Event(self)
@@ -351,10 +496,12 @@ class _Device:
 def asarray(a: Any, dtype: Any = None, **settings: Any) -> ndarray:
     """Move numbers to the device."""
     if isinstance(a, ndarray):
-        return ndarray(np.asarray(a._a, dtype, **settings))
+        return _recorded(np.asarray(a._a, dtype, **settings), lambda: np.asarray(a._a, dtype, **settings), a)
     if isinstance(a, (list, tuple)):
         a = [item.get() if isinstance(item, ndarray) else item for item in a]
-    return ndarray(np.array(a, dtype, **settings))
+    made = np.array(a, dtype, **settings)
+    _allocator(made.nbytes)
+    return ndarray(made)
 
 
 def asnumpy(a: Any) -> np.ndarray:
@@ -368,7 +515,9 @@ def module() -> ModuleType:
         "ndarray": ndarray,
         "RawKernel": RawKernel,
         "asarray": asarray,
-        "array": lambda a, dtype=None, copy=True: ndarray(np.array(_plain(a) if isinstance(a, ndarray) else a, dtype)),
+        "array": lambda a, dtype=None, copy=True: asarray(a.copy() if isinstance(a, ndarray) else a, dtype),
+        "get_default_memory_pool": lambda: SimpleNamespace(free_all_blocks=lambda: None),
+        "get_default_pinned_memory_pool": lambda: SimpleNamespace(malloc=_pinned),
         "asnumpy": asnumpy,
         "get_array_module": lambda *a: made if any(isinstance(x, ndarray) for x in a) else np,
         "ogrid": _OpenGrid(),
@@ -382,6 +531,9 @@ def module() -> ModuleType:
     cuda = ModuleType("cupy.cuda")
     cuda.Device = _Device  # type: ignore[attr-defined]
     cuda.Stream, cuda.get_current_stream = Stream, lambda: _compute  # type: ignore[attr-defined]
+    cuda.MemoryPool = lambda: SimpleNamespace(malloc=None)  # type: ignore[attr-defined]
+    cuda.using_allocator = lambda _: nullcontext()  # type: ignore[attr-defined]
+    cuda.set_pinned_memory_allocator = _set_pinned_memory_allocator  # type: ignore[attr-defined]
     cuda.runtime = ModuleType("cupy.cuda.runtime")  # type: ignore[attr-defined]
     cuda.runtime.getDeviceCount = lambda: 1  # type: ignore[attr-defined]
     made.cuda = cuda  # type: ignore[attr-defined]

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from bench.gpu.cases import STEPS
 from cuda_on_cpu import compiler, stand_in
 from gpudl import config
-from gpudl.backend.cupy import depthwise_tiles, first_layer, launching, precision
+from gpudl.backend.cupy import choosing, depthwise_tiles, first_layer, launching, precision
 from gpudl.backend.cupy.gather import forward_gather
 from gpudl.errors import DeviceError, ShapeError
 from gpudl.shapes import ConvGeometry, DepthwiseGeometry, PoolGeometry
@@ -278,6 +278,45 @@ def test_a_long_sum_is_split(cupy: Any, set_precision: Any) -> None:
     same_sums(cupy, "kernel_gradient", normal(*conv.x_shape), normal(*conv.y_shape), conv, tolerance=1e-6)
 
 
+@pytest.mark.parametrize("relu", [False, True])
+@pytest.mark.parametrize("has_bias", [False, True])
+def test_a_long_depth_is_split(cupy: Any, set_precision: Any, has_bias: bool, relu: bool) -> None:
+    """Too few tiles for the GPU, and a long depth: that is shared out, and bias and ReLU wait for the sum."""
+    set_precision("high")
+    conv = ConvGeometry.of((2, 5, 4, 72), (3, 3, 72, 40), 1, "same")
+    chosen = choosing.for_gather(2 * 5 * 4, 40, 1, 4, precision.products(np.zeros(1, "float32")), 72, 9, 4, "int", True)
+    assert chosen.parts > 1 and chosen.parts * chosen.share >= -(-9 * 72 // chosen.tiles.depth)
+    normal = draws(2, "float32")
+    x, kernel, bias = normal(*conv.x_shape), normal(*conv.kernel_shape), normal(40) * 30 if has_bias else None
+    found = twin("conv2d", "cupy").forward(put(cupy, x), put(cupy, kernel), put(cupy, bias), conv, relu)
+    exact = twin("conv2d", "numpy").forward(*map(doubled, (x, kernel)), None, conv) + (0 if bias is None else bias)
+    near(found, np.maximum(exact, 0) if relu else exact, 4e-6, float(np.abs(exact).max()))
+    same_sums(cupy, "input_gradient", normal(*conv.y_shape), kernel, conv, tolerance=4e-6)
+
+
+@pytest.mark.parametrize(("word", "close"), [("highest", 4e-6), ("high", 4e-6), ("medium", 2e-3)])
+@pytest.mark.parametrize("seed", range(8))
+def test_dense(cupy: Any, word: str, close: float, seed: int, set_precision: Any) -> None:
+    set_precision(word)
+    rng = np.random.default_rng(seed)
+    dtype = "float64" if seed == 3 else "float32"
+    close = 1e-13 if dtype == "float64" else close
+    rows, depth, columns = rng.integers(1, 90), rng.choice([1, 3, 4, 31, 64, 300]), rng.choice([1, 2, 5, 8, 40, 130])
+    normal = draws(seed, dtype)
+    x, kernel, dy = normal(rows, depth), normal(depth, columns), normal(rows, columns)
+    bias, relu = normal(columns) if seed % 3 else None, bool(seed % 2)
+    for name, arguments in (("input_gradient", (dy, kernel)), ("kernel_gradient", (x, dy))):
+        found = getattr(twin("dense", "cupy"), name)(*(put(cupy, a) for a in arguments))
+        exact = getattr(twin("dense", "numpy"), name)
+        sizes = exact(*(np.abs(doubled(a)) for a in arguments))
+        assert found.dtype == dtype
+        near(found, exact(*map(doubled, arguments)), close, float(sizes.max()))
+    found = twin("dense", "cupy").forward(*(put(cupy, a) for a in (x, kernel, bias)), relu)
+    y = doubled(x) @ doubled(kernel) + (0 if bias is None else bias)
+    assert found.dtype == dtype
+    near(found, np.maximum(y, 0) if relu else y, close, float((np.abs(doubled(x)) @ np.abs(kernel)).max()) + 1)
+
+
 def test_arrays_that_begin_anywhere(cupy: Any) -> None:
     """Kernels read 16 bytes at once; a view of another array may begin between two of their multiples."""
     conv, pool = ConvGeometry.of((2, 6, 6, 8), (3, 3, 8, 8), 1, "same"), PoolGeometry.of((2, 6, 6, 8), 2)
@@ -444,7 +483,6 @@ def test_rows(cupy: Any, rows: int, columns: int, seed: int, dtype: str) -> None
         total = dy if bias is None else dy + bias
         near(done, np.maximum(total, 0) if relu else total, TOLERANCE[dtype])
     same(cupy, "relu", "backward_and_sum", dy, np.maximum(x - 3, 0), tolerance=close)
-    same(cupy, "dense", "product", x.T.copy(), dy, tolerance=1e-4 if dtype == "float32" else 1e-12)
 
 
 @given(

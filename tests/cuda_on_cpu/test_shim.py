@@ -186,7 +186,7 @@ def test_faults_in_the_convolution(cupy: Any, fault: str | None, monkeypatch: py
     monkeypatch.setattr(launching, "source", planted)
     launching.compiled.cache_clear()
     conv = ConvGeometry.of((2, 8, 7, 12), (3, 3, 12, 40), 1, "same")
-    assert choosing.for_gather(2 * 8 * 7, 40, 1, 4, THREE_TF32, 12, 4, "int") is SMALL
+    assert choosing.for_gather(2 * 8 * 7, 40, 1, 4, THREE_TF32, 12, 9, 4, "int", True) == (SMALL, 1, 4)
     rng = np.random.default_rng(0)
     x, kernel = (rng.standard_normal(shape).astype(np.float32) for shape in (conv.x_shape, conv.kernel_shape))
     try:

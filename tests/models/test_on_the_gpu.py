@@ -124,6 +124,34 @@ def test_nothing_is_read_back_in_a_step(cupy: Any, build: Callable[[], models.Mo
     assert len(counts) == 5 and len(set(counts[1:])) == 1, counts  # the first step says what fit's checks need
 
 
+@pytest.mark.parametrize(
+    ("layer", "settings"),
+    [
+        (layers.RandomFlip, ()),
+        (layers.RandomTranslation, (0.3, 0.2)),
+        (layers.RandomRotation, (0.1,)),
+        (layers.RandomZoom, (0.3,)),
+        (layers.RandomContrast, (0.5,)),
+        (layers.RandomBrightness, (0.5,)),
+        (layers.RandomCrop, (5, 4)),
+        (layers.GaussianNoise, (0.5,)),
+        (layers.GaussianDropout, (0.5,)),
+        (layers.SpatialDropout2D, (0.5,)),
+    ],
+)
+def test_what_layers_draw_is_the_same_on_both_devices(cupy: Any, layer: Any, settings: tuple[Any, ...]) -> None:
+    x = np.random.default_rng(0).uniform(0, 255, (6, 8, 7, 3)).astype("float32")
+    found: list[np.ndarray] = []
+    for device in ("cuda", "cpu"):
+        random.set_random_seed(11)
+        random.begin_step(2)
+        with gpudl.device(device):
+            model = models.Sequential([layers.Input((8, 7, 3)), layer(*settings)])
+            found.append(np.asarray(model(x, training=True)))
+    check_close(layer.__name__, *found, 1e-5)
+    assert found[1].shape != x.shape or not np.allclose(found[1], x)
+
+
 def test_files_and_resuming(cupy: Any, tmp_path: Any) -> None:
     model = trained(cnn, "cuda")
     model.save(tmp_path / "m.safetensors")

@@ -15,8 +15,13 @@ SLOWNESS = {4: {MIDDLE: 1.2, SMALL: 1.25}, 2: {MIDDLE: 1.4, SMALL: 1.6}}
 Fitted on an H200 to all layers of ResNet-50; python -m bench.gpu_check --only tiles shows how well they hold."""
 
 
+FEWEST_STEPS, JOINING = 4, 4
+"""Steps along the depth that a share of `gather` has at least, and as how many the adding up of shares counts."""
+
+
 class Split(NamedTuple):
-    """A product whose depth is cut: its tiles, into how many parts, and how much of the depth each has."""
+    """A product whose depth is cut: its tiles, into how many parts, and how much of the depth each has; by `gather` in
+    steps."""
 
     tiles: Tiles
     parts: int
@@ -45,15 +50,25 @@ def _load(tiles: Tiles, itemsize: int, blocks: int) -> float:
     return -(-blocks // multiprocessors()) * tiles.rows * tiles.columns * SLOWNESS[itemsize].get(tiles, 1)
 
 
-def gather_choices(rows: int, columns: int, groups: int, itemsize: int) -> list[tuple[float, Tiles]]:
-    """Return the tiles for products of so many rows and, in each group, columns, with what each is expected to take."""
-    return [
-        (
-            _load(tiles, itemsize, -(-rows // tiles.rows) * groups * -(-columns // tiles.columns)),
-            of_type(tiles, itemsize),
-        )
-        for tiles in _of_tensor_cores(max(rows, FLAT.rows + 1), columns, LARGE)
-    ]
+def gather_choices(
+    rows: int, columns: int, groups: int, depth: int, itemsize: int, may_split: bool
+) -> list[tuple[float, Split]]:
+    """Return the tiles for products of so many rows and, in each group, columns, with what each is expected to take.
+
+    Where tiles are too few to keep the GPU busy, the steps along the depth are shared out, if that is allowed.
+    """
+    found: list[tuple[float, Split]] = []
+    for tiles in _of_tensor_cores(max(rows, FLAT.rows + 1), columns, LARGE):
+        blocks = -(-rows // tiles.rows) * groups * -(-columns // tiles.columns)
+        of_kind = of_type(tiles, itemsize)
+        steps = max(1, -(-depth // of_kind.depth))
+        is_few = may_split and blocks < multiprocessors()
+        for parts in range(1, max(1, steps // FEWEST_STEPS if is_few else 1) + 1):
+            share = -(-steps // parts)
+            split = Split(of_kind, -(-steps // share), share)
+            joining = JOINING if split.parts > 1 else 0
+            found.append((_load(tiles, itemsize, blocks * split.parts) * (share + joining), split))
+    return found
 
 
 def _split(tiles: Tiles, blocks: int, depth: int, itemsize: int) -> Split:
@@ -77,17 +92,27 @@ def gradient_choices(rows: int, columns: int, groups: int, depth: int, itemsize:
 
 @lru_cache(maxsize=1024)
 def for_gather(
-    rows: int, columns: int, groups: int, itemsize: int, math: int, depth: int, width: int, index: str
-) -> Tiles:
-    """Choose the tiles of `gather` in conv2d.cu, whose taps are of that depth and copied so many numbers at once.
+    rows: int,
+    columns: int,
+    groups: int,
+    itemsize: int,
+    math: int,
+    tap: int,
+    taps: int,
+    width: int,
+    index: str,
+    may_split: bool = False,
+) -> Split:
+    """Choose the tiles of `gather` in conv2d.cu, whose taps are of depth `tap` and copied so many numbers at once.
 
     The sums of the largest leave few registers: enough where a step has one tap and places are of 32 bits.
     """
     if math == FMA or width == 1:
-        return plain_tiles(columns, itemsize)
-    choices, large = gather_choices(rows, columns, groups, itemsize), of_type(LARGE, itemsize)
-    if index != "int" or depth % large.depth:
-        choices = [choice for choice in choices if choice[1] != large]
+        return Split(plain_tiles(columns, itemsize), 1, 0)
+    large = of_type(LARGE, itemsize)
+    choices = gather_choices(rows, columns, groups, tap * taps, itemsize, may_split and itemsize == 4)
+    if index != "int" or tap % large.depth:
+        choices = [choice for choice in choices if choice[1].tiles != large]
     return min(choices, key=itemgetter(0))[1]
 
 

@@ -10,6 +10,9 @@
 // long and the product small, so it is cut into `splits` parts that blocks of their own add up; `add_parts` adds those
 // in a fixed order. No atomics: equal inputs give equal bits.
 //
+// Where `gather` has few tiles and a long depth, SPLIT cuts that into shares of so many steps, too. `y` then has a part
+// for each, without bias and ReLU, which `add_parts` adds.
+//
 // POINTWISE is a kernel of one tap that reads every position, 1 x 1 with stride 1. Its matrices do lie in memory, and no
 // position has to be divided into row and column.
 //
@@ -82,7 +85,7 @@ struct Pixels {
 
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
     gather(const T* __restrict__ x, const T* __restrict__ kernel, const T* __restrict__ bias, T* __restrict__ y,
-           const Gather g) {
+           const int share, const Gather g) {
     const int each = g.filters / g.groups, tiles = (each + BN - 1) / BN;
     const int group = blockIdx.y / tiles, first_filter = blockIdx.y % tiles * BN;
     const int depth = g.rows.taps * g.columns.taps * g.by_depth.number;
@@ -90,7 +93,9 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
     Either<Pixels, Positions, POINTWISE>::type positions(x, g, group, first, depth);
     Taps taps(kernel, g, group, first_filter, depth);
     Sums sums;
-    add_up(positions, taps, (depth + BK - 1) / BK, sums);
+    const int steps = (depth + BK - 1) / BK, begin = SPLIT ? blockIdx.z * share : 0;
+    add_up(positions, taps, begin, SPLIT ? min(share, steps - begin) : steps, sums);
+    if (SPLIT) y += blockIdx.z * INDEX(g.batch) * g.rows.to_size * g.columns.to_size * g.filters;
 #pragma unroll
     for (int i = 0; i < ROWS; ++i) {
         const Quotient line = divide(first + row_in_tile(i), g.by_columns), place = divide(line.quotient, g.by_rows);
@@ -172,7 +177,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
     TapsOfImages images(x, g, group, first, begin, end);
     Gradients gradients(dy, g, group, first_filter, begin, end);
     Sums sums;
-    add_up(images, gradients, (end - begin + BK - 1) / BK, sums);
+    add_up(images, gradients, 0, (end - begin + BK - 1) / BK, sums);
     Sum* part = parts + INDEX(blockIdx.z) * rows * g.filters;
 #pragma unroll
     for (int i = 0; i < ROWS; ++i) {

@@ -8,28 +8,36 @@ from gpudl.backend import Array, array_module
 from gpudl.backend.cupy import choosing, first_layer
 from gpudl.backend.cupy.gather import Gather, backward_gathers, forward_gather
 from gpudl.backend.cupy.launching import contiguous, index_type, launch
-from gpudl.backend.cupy.parts import sum_of_parts
+from gpudl.backend.cupy.parts import add_parts, sum_of_parts
 from gpudl.backend.cupy.precision import products
 from gpudl.backend.cupy.tiles import macros_for, width
 from gpudl.shapes import ConvGeometry
 
 
-def _run_gather(x: Array, kernel: Array, bias: Array | None, y: Array, g: Gather, relu: bool = False) -> None:
+def _run_gather(
+    x: Array, kernel: Array, bias: Array | None, y: Array, g: Gather, relu: bool = False, all_of_y: bool = True
+) -> None:
     each, depth, itemsize = g.filters // g.groups, g.channels // g.groups, x.dtype.itemsize
     at_once, math, index = width(itemsize, depth, g.channels), products(x), index_type(x, y)
-    tiles = choosing.for_gather(g.positions, each, g.groups, itemsize, math, depth, at_once, index)
+    tiles, splits, share = choosing.for_gather(
+        g.positions, each, g.groups, itemsize, math, depth, g.taps, at_once, index, all_of_y
+    )
+    parts = array_module(y).empty((splits, *y.shape), y.dtype) if splits > 1 else y
     macros: dict[str, Any] = {
         "GATHER": 1,
+        "SPLIT": int(splits > 1),
         "POINTWISE": int(g.pointwise),
-        "RELU": int(relu),
+        "RELU": int(relu and splits == 1),
         "WHOLE": int(depth % tiles.depth == 0),
-        **macros_for(tiles, x, y, a_is_deep=True),
+        **macros_for(tiles, x, parts, a_is_deep=True),
         "WIDTH": at_once,
         "KERNEL_WIDTH": width(itemsize, each, g.filters),
     }
-    grid = (-(-g.positions // tiles.rows), g.groups * -(-each // tiles.columns))
-    shared = tiles.shared_bytes(itemsize, a_is_deep=True)
-    launch("conv2d", "gather", macros, grid, tiles.threads, (x, kernel, bias, y, g.numbers), shared)
+    grid = (-(-g.positions // tiles.rows), g.groups * -(-each // tiles.columns), splits)
+    arguments = (x, kernel, bias if splits == 1 else None, parts, share, g.numbers)
+    launch("conv2d", "gather", macros, grid, tiles.threads, arguments, tiles.shared_bytes(itemsize, a_is_deep=True))
+    if splits > 1:
+        add_parts(parts, y, bias, relu)
 
 
 def forward(x: Array, kernel: Array, bias: Array | None, conv: ConvGeometry, relu: bool = False) -> Array:
@@ -56,7 +64,7 @@ def input_gradient(dy: Array, kernel: Array, conv: ConvGeometry) -> Array:
     dx = (xp.empty if reaches_all else xp.zeros)(conv.x_shape, dy.dtype)
     dy = contiguous(dy)
     for g in geometries:
-        _run_gather(dy, back, None, dx, g)
+        _run_gather(dy, back, None, dx, g, all_of_y=len(geometries) == 1)
     return dx
 
 

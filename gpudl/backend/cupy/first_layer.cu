@@ -59,7 +59,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
     Windows windows;
     Taps taps(kernel, g, 0, first_filter, DEPTH);
     Sums sums;
-    add_up(windows, taps, (DEPTH + BK - 1) / BK, sums);
+    add_up(windows, taps, 0, (DEPTH + BK - 1) / BK, sums);
 #pragma unroll
     for (int i = 0; i < ROWS; ++i) {
         const int m = row_in_tile(i), h = p + m / TILE_COLUMNS, w = q + m % TILE_COLUMNS;

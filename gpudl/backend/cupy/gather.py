@@ -65,6 +65,7 @@ class Gather:
     channels: int
     filters: int
     groups: int
+    taps: int
     pointwise: bool
 
 
@@ -90,7 +91,8 @@ def _gather(
         size == out == to_size and taps == stride == to_stride == 1 and base == to_base == 0
         for size, out, taps, stride, _, base, _, _, to_size, to_stride, to_base in (rows, columns)
     )
-    return Gather(struct((rows, columns, *numbers), GATHER), positions, channels, filters, conv.groups, pointwise)
+    taps = rows[2] * columns[2]
+    return Gather(struct((rows, columns, *numbers), GATHER), positions, channels, filters, conv.groups, taps, pointwise)
 
 
 @lru_cache(maxsize=1024)

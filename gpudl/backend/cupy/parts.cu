@@ -5,9 +5,11 @@
 
 constexpr int WARPS_OF_BLOCK = 8;
 
-// sum (size,) = parts (count, size) added up along the first axis.
+// sum (size,) = parts (count, size) added up along the first axis; then + bias, a number for each column, or none; with
+// `relu` what is below 0 becomes 0.
 extern "C" __global__ void __launch_bounds__(256)
-    add_parts(const Sum* __restrict__ parts, T* __restrict__ sum, const int count, const INDEX size) {
+    add_parts(const Sum* __restrict__ parts, T* __restrict__ sum, const int count, const T* __restrict__ bias,
+              const int relu, const int columns, const INDEX size) {
     const int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP, mine = warp % SHARE;
     const INDEX i = (INDEX(blockIdx.x) * (WARPS_OF_BLOCK / SHARE) + warp / SHARE) * WARP + lane;
     Sum total = 0;
@@ -23,5 +25,7 @@ extern "C" __global__ void __launch_bounds__(256)
 #pragma unroll
         for (int other = 1; other < SHARE; ++other) total += of_warps[warp + other][lane];
     }
-    if (i < size) sum[i] = T(total);
+    if (i >= size) return;
+    if (bias) total += Sum(bias[i % columns]);
+    sum[i] = T(relu && total < 0 ? Sum(0) : total);
 }

@@ -18,10 +18,16 @@ def sum_of_parts(parts: Array, kind: Any = None) -> Array:
     if len(parts) == 1:
         return parts[0].astype(kind, copy=False)
     total = array_module(parts).empty(parts.shape[1:], kind)
+    add_parts(parts, total)
+    return total
+
+
+def add_parts(parts: Array, total: Array, bias: Array | None = None, relu: bool = False) -> None:
+    """total (..., C) = the sum of parts (count, ..., C) + bias (C,), unless it is None; with `relu` max(total, 0)."""
     share = WARPS if len(parts) >= WARPS and total.size < MANY else 1
     index = index_type(parts)
     macros: dict[str, Any] = {"T": type_of(total, KNOWN), "INDEX": index, "SHARE": share}
     grid = (-(-total.size // (32 * WARPS // share)),)
-    arguments = (parts, total, len(parts), as_index(total.size, index))
+    columns = 1 if bias is None else len(bias)
+    arguments = (parts, total, len(parts), bias, int(relu), columns, as_index(total.size, index))
     launch("parts", "add_parts", macros, grid, 32 * WARPS, arguments, 32 * WARPS * parts.itemsize if share > 1 else 0)
-    return total

@@ -211,9 +211,10 @@ __device__ __forceinline__ void multiply(const T* a, const T* b, Sums& sums) {
 
 #endif
 
-// Add up `steps` steps of BK along the depth. Each loader has `load(tile, step)`, called by all threads of the block.
+// Add up `steps` steps of BK along the depth, from `first` on. Each loader has `load(tile, step)`, called by all threads
+// of the block.
 template <class LoaderA, class LoaderB>
-__device__ __forceinline__ void add_up(LoaderA& from_a, LoaderB& from_b, int steps, Sums& sums) {
+__device__ __forceinline__ void add_up(LoaderA& from_a, LoaderB& from_b, int first, int steps, Sums& sums) {
     Tiles& tiles = shared<Tiles>();
 #pragma unroll
     for (int i = 0; i < ROWS; ++i)
@@ -221,14 +222,15 @@ __device__ __forceinline__ void add_up(LoaderA& from_a, LoaderB& from_b, int ste
         for (int j = 0; j < COLUMNS; ++j) sums[i][j] = 0;
 #pragma unroll
     for (int stage = 0; stage < STAGES - 1; ++stage) {
-        if (stage < steps) from_a.load(tiles.a[stage], stage), from_b.load(tiles.b[stage], stage);
+        if (stage < steps) from_a.load(tiles.a[stage], first + stage), from_b.load(tiles.b[stage], first + stage);
         commit_copies();
     }
     for (int step = 0; step < steps; ++step) {
         wait_for_copies<STAGES - 2>();
         __syncthreads();  // this step's tiles are there, and nobody reads any more what the next load overwrites
         const int ahead = step + STAGES - 1;
-        if (ahead < steps) from_a.load(tiles.a[ahead % STAGES], ahead), from_b.load(tiles.b[ahead % STAGES], ahead);
+        const int at = ahead % STAGES;
+        if (ahead < steps) from_a.load(tiles.a[at], first + ahead), from_b.load(tiles.b[at], first + ahead);
         commit_copies();
         multiply(tiles.a[step % STAGES], tiles.b[step % STAGES], sums);
     }

@@ -1,0 +1,303 @@
+"""Steps on the GPU that are recorded and repeated: the same bits as without, and what forbids it is noticed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import gpudl
+from gpudl import callbacks, layers, losses, models, ops, optimizers, random, regularizers
+from gpudl.errors import UsageError
+
+SAMPLES, BATCH, EPOCHS = 44, 8, 2
+FULL, LAST = 5, 1
+"""Batches of an epoch: whole ones, and one of four samples."""
+
+
+@pytest.fixture
+def counts(cupy: Any, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """How many steps were recorded, and how often one was repeated."""
+    from gpudl.backend.cupy.recording import Recording
+
+    found = SimpleNamespace(recorded=0, repeated=0)
+    record, repeat = Recording.__init__, Recording.repeat
+
+    def recorded(self: Recording, call: Any) -> None:
+        record(self, call)
+        found.recorded += 1
+
+    def repeated(self: Recording, keys: Any = ()) -> Any:
+        found.repeated += 1
+        return repeat(self, keys)
+
+    monkeypatch.setattr(Recording, "__init__", recorded)
+    monkeypatch.setattr(Recording, "repeat", repeated)
+    return found
+
+
+def plain() -> list[Any]:
+    return [layers.Dense(16, activation="relu"), layers.Dense(4)]
+
+
+def dropping() -> list[Any]:
+    seed = random.SeedGenerator(3)
+    return [
+        layers.Dense(16),
+        layers.Dropout(0.4),
+        layers.Dropout(0.2, seed=1),
+        layers.Dropout(0.3, seed=seed),
+        *plain(),
+    ]
+
+
+def twice_the_same() -> list[Any]:
+    return [layers.Dropout(0.4, seed=1), layers.Dense(12), layers.Dropout(0.4, seed=1), *plain()]
+
+
+def convolving() -> list[Any]:
+    return [
+        layers.Reshape((4, 3, 1)),
+        layers.Conv2D(4, 3, padding="same", use_bias=False, kernel_regularizer="l2"),
+        layers.BatchNormalization(momentum=0.5),
+        layers.Activation("relu"),
+        layers.DepthwiseConv2D(3, padding="same"),
+        layers.MaxPooling2D((2, 1)),
+        layers.SpatialDropout2D(0.3),
+        layers.Flatten(activity_regularizer="l1"),
+        layers.Dense(4),
+    ]
+
+
+def trained(build: Callable[[], list[Any]], jit_compile: Any, watch: Any = None, **settings: Any) -> models.Model:
+    """Train on the GPU; the callback `watch` is given the model when each batch begins."""
+    random.set_random_seed(7)
+    gpudl.backend.clear_session()
+    rng = np.random.default_rng(1)
+    x, y = rng.normal(size=(SAMPLES, 12)).astype("float32"), rng.integers(0, 4, SAMPLES)
+    with gpudl.device("cuda"):
+        model = models.Sequential([layers.Input((12,)), *build()])
+        settings = {"loss": losses.SparseCategoricalCrossentropy(from_logits=True), "optimizer": "adam", **settings}
+        model.compile(**settings, metrics=["accuracy"], jit_compile=jit_compile)
+        begin = callbacks.LambdaCallback(on_train_batch_begin=lambda batch, logs: watch and watch(model, batch))
+        model.fit(x, y, batch_size=BATCH, epochs=EPOCHS, verbose=0, callbacks=[begin])
+    return model
+
+
+def check_same(one: models.Model, other: models.Model) -> None:
+    """The same bits in all weights, the moving ones among them, and in the history."""
+    for mine, its in zip(one.weights, other.weights, strict=True):
+        assert mine.numpy().tobytes() == its.numpy().tobytes(), mine.path
+    assert one.history is not None and other.history is not None
+    assert one.history.history == other.history.history
+
+
+@pytest.mark.parametrize("build", [plain, dropping, twice_the_same, convolving])
+def test_repeated_steps_have_the_same_bits(counts: Any, build: Callable[[], list[Any]]) -> None:
+    found = trained(build, "auto")
+    assert (counts.recorded, counts.repeated) == (1, EPOCHS * FULL - 1)
+    check_same(found, trained(build, False))
+    assert counts.recorded == 1
+
+
+@pytest.mark.parametrize("layer", [layers.GaussianNoise, layers.RandomTranslation])
+def test_what_draws_on_the_host_is_not_recorded(counts: Any, layer: Any) -> None:
+    settings = {layers.RandomTranslation: (0.2, 0.2)}.get(layer, (0.5,))
+    made = [
+        trained(lambda: [layers.Reshape((4, 3, 1)), layer(*settings), *convolving()[1:]], jit)
+        for jit in ("auto", False)
+    ]
+    check_same(*made)
+    assert counts.recorded == counts.repeated == 0
+
+
+@pytest.mark.parametrize("settings", [{"run_eagerly": True}, {"jit_compile": False}])
+def test_it_can_be_turned_off(counts: Any, settings: dict[str, Any]) -> None:
+    trained(plain, settings.pop("jit_compile", "auto"), **settings)
+    assert counts.recorded == 0
+
+
+def own_layer(inside: Callable[[Any], Any]) -> Callable[[], list[Any]]:
+    class Own(layers.Layer):
+        def call(self, x: Any) -> Any:
+            return inside(x)
+
+    return lambda: [Own(), *plain()]
+
+
+@pytest.mark.parametrize("inside", [lambda x: x * 2.0, lambda x: ops.exp(-x)])
+def test_programs_of_ones_own_are_recorded_where_one_says_so(counts: Any, inside: Callable[[Any], Any]) -> None:
+    auto = trained(own_layer(inside), "auto")
+    assert counts.recorded == 0
+    check_same(auto, trained(own_layer(inside), True))
+    assert (counts.recorded, counts.repeated) == (1, EPOCHS * FULL - 1)
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: [layers.Lambda(lambda x: x * 2.0), *plain()],
+        lambda: [layers.Dense(8, activation=lambda x: x * ops.sigmoid(x)), *plain()],
+        lambda: [layers.Dense(8, kernel_regularizer=lambda w: ops.sum(w * w) * 0.01), *plain()],
+    ],
+)
+def test_functions_of_ones_own_are_not(counts: Any, build: Callable[[], list[Any]]) -> None:
+    trained(build, "auto")
+    assert counts.recorded == 0
+
+
+def test_a_loss_of_ones_own_is_not(counts: Any) -> None:
+    trained(lambda: [layers.Dense(1)], "auto", loss=lambda y, p: ops.mean((p - y) ** 2, axis=-1))
+    assert counts.recorded == 0
+
+
+def reads(x: Any) -> Any:
+    return x if float(ops.sum(x)) > 0 else -x
+
+
+def sends(x: Any) -> Any:
+    return x * ops.convert_to_tensor(np.arange(12, dtype="float32"))
+
+
+def multiplies(x: Any) -> Any:
+    return x + ops.matmul(x, ops.transpose(x)) @ x
+
+
+@pytest.mark.parametrize("inside", [reads, sends, multiplies])
+def test_what_no_graph_can_hold_is_run_as_it_is(counts: Any, inside: Callable[[Any], Any]) -> None:
+    check_same(trained(own_layer(inside), True), trained(own_layer(inside), False))
+    assert (counts.recorded, counts.repeated) == (0, 0)
+
+
+def a_rate(model: Any, batch: int) -> None:
+    if batch == 3:
+        model.layers[1].rate = 0.7 if model.layers[1].rate == 0.4 else 0.4
+
+
+def a_temperature(model: Any, batch: int) -> None:
+    if batch == 3:
+        model.loss.delta = 0.25 if model.loss.delta == 1.0 else 1.0
+
+
+def a_penalty(model: Any, batch: int) -> None:
+    if batch == 3:
+        penalty = model.layers[0].kernel.regularizer
+        penalty.l2 = 0.5 if penalty.l2 != 0.5 else 0.1
+
+
+def the_weights_place(model: Any, batch: int) -> None:
+    if batch == 3:
+        model.optimizer.build(model.trainable_weights)
+
+
+@pytest.mark.parametrize(
+    ("build", "watch", "loss"),
+    [
+        (dropping, a_rate, None),
+        (lambda: [layers.Dense(1)], a_temperature, losses.Huber),
+        (lambda: [layers.Dense(8, kernel_regularizer=regularizers.L2(0.2)), *plain()], a_penalty, None),
+        (plain, the_weights_place, None),
+    ],
+)
+def test_what_is_set_otherwise_is_noticed(
+    counts: Any, build: Callable[[], list[Any]], watch: Callable[[Any, int], None], loss: Any
+) -> None:
+    settings = {} if loss is None else {"loss": loss}
+    made = [trained(build, jit, watch, **{k: v() for k, v in settings.items()}) for jit in ("auto", False)]
+    check_same(*made)
+    assert counts.recorded >= 2 and counts.repeated >= 4
+    unchanged = trained(build, False, **{k: v() for k, v in settings.items()})
+    if watch is not the_weights_place:
+        assert any(
+            a.numpy().tobytes() != b.numpy().tobytes() for a, b in zip(made[0].weights, unchanged.weights, strict=True)
+        )
+
+
+def test_weights_of_two_outputs_are_not_recorded(counts: Any) -> None:
+    """Each output's loss is counted while the step's is computed."""
+    with gpudl.device("cuda"):
+        x = layers.Input((12,))
+        model = models.Model(x, [layers.Dense(1, name="a")(x), layers.Dense(1, name="b")(x)])
+        model.compile("sgd", "mse")
+        rng = np.random.default_rng(0)
+        y = rng.normal(size=(2, 40, 1)).astype("float32")
+        model.fit(rng.normal(size=(40, 12)).astype("float32"), list(y), batch_size=8, verbose=0)
+    assert counts.recorded == 0
+
+
+def test_settings_of_the_optimizer_may_change(counts: Any) -> None:
+    def slower(model: Any, batch: int) -> None:
+        model.optimizer.learning_rate = 0.01 / (batch + 1)
+
+    made = [trained(plain, jit, slower, optimizer=optimizers.SGD(0.1, momentum=0.9)) for jit in ("auto", False)]
+    check_same(*made)
+    assert counts.repeated == EPOCHS * FULL - 1
+
+
+def test_several_kinds_of_batches(counts: Any) -> None:
+    rng = np.random.default_rng(0)
+    sizes = [8, 8, 8, 4, 4, 8, 4, 4, 2, 2, 6, 6, 3, 3, 5, 5, 5, 8, 8]
+    data = [(rng.normal(size=(n, 12)).astype("float32"), rng.integers(0, 4, n)) for n in sizes]
+    made: list[models.Model] = []
+    for jit in ("auto", False):
+        random.set_random_seed(7)
+        with gpudl.device("cuda"):
+            model = models.Sequential([layers.Input((12,)), *dropping()])
+            model.compile("sgd", losses.SparseCategoricalCrossentropy(from_logits=True), jit_compile=jit)
+            model.fit(iter(data), epochs=1, steps_per_epoch=len(data), verbose=0)
+        made.append(model)
+    check_same(*made)
+    assert counts.recorded == 4  # 8, 4, 2 and 6; the others are taken as they are written
+
+
+def test_sample_weights_and_gradients_in_float64(counts: Any) -> None:
+    rng = np.random.default_rng(0)
+    x, y, weight = rng.normal(size=(40, 12)).astype("float32"), rng.integers(0, 4, 40), rng.uniform(size=40)
+    for kind, expected in (("float32", 1), ("float64", 0)):  # float64 products are cuBLAS's
+        before, made = counts.recorded, []
+        for jit in ("auto", False):
+            random.set_random_seed(7)
+            with gpudl.device("cuda"):
+                model = models.Sequential([layers.Input((12,)), layers.Dense(4, dtype=kind)])
+                model.compile("sgd", losses.SparseCategoricalCrossentropy(from_logits=True), jit_compile=jit)
+                model.fit(x, y, sample_weight=weight, batch_size=8, verbose=0)
+            made.append(model)
+        check_same(*made)
+        assert counts.recorded - before == expected
+
+
+def test_a_step_by_hand_is_never_recorded(counts: Any) -> None:
+    with gpudl.device("cuda"):
+        model = models.Sequential([layers.Input((12,)), *plain()])
+        model.compile("sgd", losses.SparseCategoricalCrossentropy(from_logits=True))
+        for _ in range(4):
+            model.train_on_batch(np.ones((8, 12), "float32"), np.zeros(8, int))
+    assert counts.recorded == 0
+
+
+def test_a_wrong_word() -> None:
+    model = models.Sequential([layers.Input((2,)), layers.Dense(1)])
+    with pytest.raises(UsageError, match="jit_compile='yes' must be \"auto\", True or False"):
+        model.compile("sgd", "mse", jit_compile="yes")
+
+
+def test_more_draws_than_there_is_room_for(counts: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from gpudl.backend.cupy import recording
+
+    monkeypatch.setattr(recording, "MOST_KEYS", 2)
+    check_same(trained(dropping, "auto"), trained(dropping, False))
+    assert counts.recorded == 0
+
+
+def test_outputs_stay_what_they_were(cupy: Any) -> None:
+    """Predictions and evaluations between epochs do not disturb what is repeated, nor it them."""
+    seen: list[list[np.ndarray]] = []
+    for jit in ("auto", False):
+        found: list[np.ndarray] = []
+        x = np.random.default_rng(5).normal(size=(9, 12)).astype("float32")
+        trained(dropping, jit, lambda model, batch, x=x, found=found: found.append(model.predict(x, verbose=0)))
+        seen.append(found)
+    assert all(a.tobytes() == b.tobytes() for a, b in zip(*seen, strict=True))
