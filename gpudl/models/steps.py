@@ -29,8 +29,10 @@ class _Steady:
     metrics: list[Any] | None = None
     reached: bool = False
     """Whether a step has shown that a gradient comes to all weights, or warned of those it does not."""
-    repeating: Repeating | None = None
+    training: Repeating | None = None
     """What takes forward, loss and gradients of a step on the GPU, where they may be recorded."""
+    testing: Repeating | None = None
+    """The same for forward and loss, where nothing is trained."""
 
 
 class Steps(Layer):
@@ -144,19 +146,21 @@ class Steps(Layer):
 
         On a GPU the steps' launches are recorded, and repeated, where `compile` allows it.
         """
-        before = self._steady
-        regularized = [w for w in self.trainable_weights if w.regularizer is not None]
-        repeating: Repeating | None = None
-        weights = self.weights
-        if weights and library(weights[0].data) == "cupy" and self._is_repeatable():
-            repeating = Repeating(self._go_forward_and_back, weights, self._own_losses())
-        self._steady = _Steady(regularized, repeating=repeating)
+        before, weights = self._steady, self.weights
+        self._steady = _Steady([w for w in self.trainable_weights if w.regularizer is not None])
+        if before is not None:  # a validation between epochs
+            self._steady.training, self._steady.testing = before.training, before.testing
+        elif weights and library(weights[0].data) == "cupy" and self._is_repeatable():
+            steps = (self._go_forward_and_back, self._go_forward)
+            made = [Repeating(step, weights, self._own_losses()) for step in steps]
+            self._steady.training, self._steady.testing = made
         try:
             yield
         finally:
+            for repeating in (self._steady.training, self._steady.testing):
+                if repeating is not None and before is None:
+                    repeating.close()
             self._steady = before
-            if repeating is not None:
-                repeating.close()
 
     def _is_repeatable(self) -> bool:
         """Whether steps may be recorded. Metrics that are counted within a step would miss what is repeated."""
@@ -240,9 +244,8 @@ class Steps(Layer):
         A subclass may define its own; it returns the logs as a dict.
         """
         x, y, sample_weight = unpacked(data)
-        repeating = None if self._steady is None else self._steady.repeating
-        step = self._go_forward_and_back if repeating is None else repeating
-        y_pred, value = step(x, y, sample_weight)
+        repeating = None if self._steady is None else self._steady.training
+        y_pred, value = (repeating or self._go_forward_and_back)(x, y, sample_weight)
         weights = self.step_weights or self.trainable_weights
         if weights:
             if self._steady is None or not self._steady.reached:
@@ -263,13 +266,18 @@ class Steps(Layer):
             self._need_optimizer().scale_loss(loss).backward()
         return y_pred, value
 
+    def _go_forward(self, x: Any, y: Any, sample_weight: Any) -> tuple[Any, Any]:
+        """Compute outputs and loss, as an array, outside training."""
+        y_pred = self(x, training=False)
+        return y_pred, self.compute_loss(x, y, y_pred, sample_weight, training=False).data
+
     def test_step(self, data: Any) -> Any:
         """Compute loss and metrics of one batch, nothing being trained."""
         x, y, sample_weight = unpacked(data)
-        y_pred = self(x, training=False)
-        loss = self.compute_loss(x, y, y_pred, sample_weight, training=False)
+        repeating = None if self._steady is None else self._steady.testing
+        y_pred, value = (repeating or self._go_forward)(x, y, sample_weight)
         if self._loss_tracker is not None:
-            self._loss_tracker.add(loss.data, samples_of(x))
+            self._loss_tracker.add(value, samples_of(x))
         return self.compute_metrics(x, y, y_pred, sample_weight)
 
     def predict_step(self, data: Any) -> Any:

@@ -38,6 +38,7 @@ OTHERS = {
     "dropout": ("drop",),
     "parts": ("add_parts",),
     "scatter": ("add_rows",),
+    "transpose": ("transpose",),
     "softmax": ("softmax_rows", "softmax_gradient", "picked_loss", "picked_gradient", "crossed_loss",
                 "crossed_gradient", "picked_of_logits", "crossed_of_logits"),
     "totals": ("add_values",),

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from bench.gpu.cases import STEPS
 from cuda_on_cpu import compiler, stand_in
 from gpudl import config
-from gpudl.backend.cupy import choosing, depthwise_tiles, first_layer, launching, precision
+from gpudl.backend.cupy import choosing, depthwise_tiles, first_layer, launching, precision, transpose
 from gpudl.backend.cupy.gather import forward_gather
 from gpudl.errors import DeviceError, ShapeError
 from gpudl.shapes import ConvGeometry, DepthwiseGeometry, PoolGeometry
@@ -292,6 +292,20 @@ def test_a_long_depth_is_split(cupy: Any, set_precision: Any, has_bias: bool, re
     exact = twin("conv2d", "numpy").forward(*map(doubled, (x, kernel)), None, conv) + (0 if bias is None else bias)
     near(found, np.maximum(exact, 0) if relu else exact, 4e-6, float(np.abs(exact).max()))
     same_sums(cupy, "input_gradient", normal(*conv.y_shape), kernel, conv, tolerance=4e-6)
+
+
+@given(shape=st.tuples(st.integers(1, 3), st.integers(1, 70), st.integers(1, 70)), seed=seeds, dtype=dtypes)
+@examples(15)
+def test_transposed(cupy: Any, shape: tuple[int, int, int], seed: int, dtype: str) -> None:
+    x = draws(seed, dtype)(*shape)
+    found = transpose.transposed(put(cupy, x))
+    assert found.flags.c_contiguous and found.get().tolist() == x.transpose(0, 2, 1).tolist()
+
+
+def test_more_matrices_than_a_grid_has_blocks(cupy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transpose, "MOST", 2)
+    x = draws(0, "float32")(3, 4, 5)
+    assert transpose.transposed(put(cupy, x)).get().tolist() == x.transpose(0, 2, 1).tolist()
 
 
 @pytest.mark.parametrize(("word", "close"), [("highest", 4e-6), ("high", 4e-6), ("medium", 2e-3)])
@@ -630,6 +644,6 @@ def test_every_kernel_has_run(cupy: Any, request: pytest.FixtureRequest) -> None
     every = {
         (source.name, name)
         for source in Path(launching.__file__).parent.glob("*.cu")
-        for name in re.findall(r"__global__ void (?:__launch_bounds__\([\w, ]+\)\s+)?(\w+)\(", source.read_text())
+        for name in re.findall(r"__global__ void (?:__launch_bounds__\([\w, *]+\)\s+)?(\w+)\(", source.read_text())
     }
     assert every and every <= ran, sorted(every - ran)

@@ -198,3 +198,25 @@ def test_faults_in_the_convolution(cupy: Any, fault: str | None, monkeypatch: py
     finally:
         launching.compiled.cache_clear()
     assert right == (fault is None)
+
+
+def test_a_capture_runs_nothing_and_a_graph_runs_it_all() -> None:
+    cupy = stand_in._module
+    x, y = stand_in.asarray(np.ones(4, np.float32)), stand_in.asarray(np.zeros(4, np.float32))
+    stream = cupy.cuda.Stream(non_blocking=True)
+    with stream:
+        stream.begin_capture()
+        made = x * 2
+        y += made
+        y[1:] = x[0]
+        total = cupy.add(x, made[::-1])
+        for refused in (lambda: float(x[0]), x.get, lambda: x @ x):
+            with pytest.raises((RuntimeError, NotImplementedError), match="captur"):
+                refused()
+        graph = stream.end_capture()
+    assert y.get().tolist() == [0] * 4 and np.isnan(made.get()).all() and np.isnan(total.get()).all()
+    x[...] = 5
+    graph.launch()
+    assert y.get().tolist() == [10, 5, 5, 5] and made.get().tolist() == [10] * 4 and total.get().tolist() == [15] * 4
+    graph.launch()
+    assert y.get().tolist() == [20, 5, 5, 5]

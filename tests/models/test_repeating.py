@@ -228,6 +228,26 @@ def test_weights_of_two_outputs_are_not_recorded(counts: Any) -> None:
     assert counts.recorded == 0
 
 
+def test_validation_is_repeated_from_epoch_to_epoch(counts: Any) -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(60, 12)).astype("float32"), rng.integers(0, 4, 60)
+    made: list[models.Model] = []
+    for jit in ("auto", False):
+        random.set_random_seed(7)
+        with gpudl.device("cuda"):
+            model = models.Sequential([layers.Input((12,)), *dropping(), layers.BatchNormalization()])
+            loss = losses.SparseCategoricalCrossentropy(from_logits=True)
+            model.compile("adam", loss, metrics=["accuracy"], jit_compile=jit)
+            model.fit(x[:32], y[:32], batch_size=8, epochs=3, verbose=0, validation_data=(x[32:], y[32:]))
+            found = model.evaluate(x[:24], y[:24], batch_size=8, verbose=0)
+        assert model.history is not None
+        model.history.history["then"] = found
+        made.append(model)
+    check_same(*made)
+    assert counts.recorded == 3  # training, validation, evaluation
+    assert counts.repeated == (3 * 4 - 1) + (3 * 3 - 1 - 0) + (3 - 1)
+
+
 def test_settings_of_the_optimizer_may_change(counts: Any) -> None:
     def slower(model: Any, batch: int) -> None:
         model.optimizer.learning_rate = 0.01 / (batch + 1)

@@ -11,6 +11,7 @@ from gpudl.backend.cupy.launching import contiguous, index_type, launch
 from gpudl.backend.cupy.parts import add_parts, sum_of_parts
 from gpudl.backend.cupy.precision import products
 from gpudl.backend.cupy.tiles import macros_for, width
+from gpudl.backend.cupy.transpose import transposed
 from gpudl.shapes import ConvGeometry
 
 
@@ -58,8 +59,11 @@ def input_gradient(dy: Array, kernel: Array, conv: ConvGeometry) -> Array:
     xp = array_module(dy)
     groups, depth, filters = conv.groups, conv.channels // conv.groups, conv.filters // conv.groups
     # With its last axes exchanged, (R, S, K / groups, C), the kernel is that of a convolution that reads dy.
-    taps = kernel.reshape(*kernel.shape[:2], depth, groups, filters).transpose(0, 1, 4, 3, 2)
-    back = contiguous(taps).reshape(*kernel.shape[:2], filters, conv.channels)
+    if groups == 1:
+        back = transposed(kernel.reshape(-1, depth, filters))
+    else:
+        back = contiguous(kernel.reshape(-1, depth, groups, filters).transpose(0, 3, 2, 1))
+    back = back.reshape(*kernel.shape[:2], filters, conv.channels)
     geometries, reaches_all = backward_gathers(conv)
     dx = (xp.empty if reaches_all else xp.zeros)(conv.x_shape, dy.dtype)
     dy = contiguous(dy)
