@@ -6,6 +6,7 @@ that it reads. What it allocates comes from a pool of its own, which lives as lo
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib import import_module
@@ -18,7 +19,12 @@ from gpudl.backend import Array
 MOST_KEYS = 256
 """Keys of random draws that a recording has room for."""
 
-_under_way: Recording | None = None
+
+class _UnderWay(threading.local):
+    recording: Recording | None = None
+
+
+_under_way = _UnderWay()
 
 
 class CannotRecord(Exception):  # noqa: N818  no error: what cannot be recorded is run as it is
@@ -32,7 +38,6 @@ class Recording:
     """
 
     def __init__(self, call: Callable[[], Any]) -> None:
-        global _under_way
         self._cupy = cupy = import_module("cupy")
         self._keys = cupy.zeros((MOST_KEYS, 2), "uint64")
         self._slots: dict[int, int] = {}
@@ -42,7 +47,7 @@ class Recording:
         with stream, cupy.cuda.using_allocator(self._pool.malloc), _no_copies(cupy):
             stream.begin_capture()
             try:
-                _under_way = self
+                _under_way.recording = self
                 self.result = call()
             except BaseException as error:
                 with suppress(Exception):  # it may say that there is nothing to be had of it
@@ -51,7 +56,7 @@ class Recording:
                     raise CannotRecord(f"{type(error).__name__}: {error}") from error
                 raise
             finally:
-                _under_way = None
+                _under_way.recording = None
             self._graph = stream.end_capture()
 
     @property
@@ -79,7 +84,7 @@ class Recording:
 
 def under_way() -> Recording | None:
     """Return the recording that launches go into, if there is one."""
-    return _under_way
+    return _under_way.recording
 
 
 def halves(key: int) -> tuple[int, int]:
