@@ -50,7 +50,7 @@ def float32_precision() -> str:
 
 
 def set_float32_precision(value: str) -> None:
-    """Choose how convolutions multiply float32 numbers.
+    """Choose how convolutions, and on the GPU dense layers, multiply float32 numbers.
 
     "highest" is float32 throughout, product by product. With "high", the default, the GPU makes each product of three
     on the tensor cores, of TF32 numbers, to float32's accuracy; the CPU takes 3x3 kernels to fewer products by

@@ -278,6 +278,30 @@ def test_a_long_sum_is_split(cupy: Any, set_precision: Any) -> None:
     same_sums(cupy, "kernel_gradient", normal(*conv.x_shape), normal(*conv.y_shape), conv, tolerance=1e-6)
 
 
+@given(case=convolutions, seed=seeds)
+@examples(40)
+def test_depths_that_are_split(cupy: Any, case: Any, seed: int) -> None:
+    """As if every depth were long: with strides, too, where no split may leave a place of the result out."""
+    before = choosing.FEWEST_STEPS, choosing.JOINING, config.float32_precision()
+    choosing.FEWEST_STEPS, choosing.JOINING = 1, 0
+    config.set_float32_precision("high")
+    choosing.for_gather.cache_clear()
+    try:
+        check_convolution(cupy, case, seed, "float32", 1e-6)
+    finally:
+        choosing.FEWEST_STEPS, choosing.JOINING = before[:2]
+        config.set_float32_precision(before[2])
+        choosing.for_gather.cache_clear()
+
+
+def test_a_split_gradient_that_strides_do_not_reach(cupy: Any, set_precision: Any) -> None:
+    """Of a row of the input nothing is read, so its gradient is 0 and no sum of parts."""
+    set_precision("high")
+    conv = ConvGeometry.of((1, 2, 2, 3), (1, 3, 3, 96), (3, 1), 2)
+    normal = draws(0, "float32")
+    same_sums(cupy, "input_gradient", normal(*conv.y_shape), normal(*conv.kernel_shape), conv, tolerance=4e-6)
+
+
 @pytest.mark.parametrize("relu", [False, True])
 @pytest.mark.parametrize("has_bias", [False, True])
 def test_a_long_depth_is_split(cupy: Any, set_precision: Any, has_bias: bool, relu: bool) -> None:

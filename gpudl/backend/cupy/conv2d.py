@@ -68,7 +68,7 @@ def input_gradient(dy: Array, kernel: Array, conv: ConvGeometry) -> Array:
     dx = (xp.empty if reaches_all else xp.zeros)(conv.x_shape, dy.dtype)
     dy = contiguous(dy)
     for g in geometries:
-        _run_gather(dy, back, None, dx, g, all_of_y=len(geometries) == 1)
+        _run_gather(dy, back, None, dx, g, all_of_y=reaches_all and len(geometries) == 1)
     return dx
 
 
