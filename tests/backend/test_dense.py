@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gpudl.backend.numpy import dense, rows, workers
+from gpudl.backend.numpy import dense, products, rows, workers
 
 SIZES = st.sampled_from([1, 2, 31, 64, 127, 128, 300])
 
@@ -19,14 +19,14 @@ def draw(*shape: int, seed: int) -> np.ndarray:
 
 
 @settings(max_examples=100)
-@given(M=SIZES, inner=SIZES, N=SIZES, turned=st.booleans(), worth=st.sampled_from([0, dense.WORTH_SPLITTING]))
+@given(M=SIZES, inner=SIZES, N=SIZES, turned=st.booleans(), worth=st.sampled_from([0, products.WORTH_SPLITTING]))
 def test_a_product_is_the_product(M: int, inner: int, N: int, turned: bool, worth: int) -> None:
     a = draw(inner, M, seed=M).T if turned else draw(M, inner, seed=M)
     b = draw(inner, N, seed=N)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(dense, "WORTH_SPLITTING", worth)
+        patch.setattr(products, "WORTH_SPLITTING", worth)
         patch.setattr(workers, "SMALL", 0)
-        found = dense.product(a, b)
+        found = products.product(a, b)
     assert found.dtype == np.float32 and found.shape == (M, N)
     exact = a.astype("float64") @ b.astype("float64")
     np.testing.assert_allclose(found, exact, rtol=0, atol=1e-6 * max(1, inner))
@@ -43,19 +43,19 @@ def test_the_bits_of_a_product_do_not_depend_on_the_threads(
         for count in ("1", "2", "5"):
             monkeypatch.setenv("GPUDL_NUM_THREADS", count)
             workers.reset()
-            found.add(dense.product(a, b).tobytes())
+            found.add(products.product(a, b).tobytes())
     finally:
         workers.reset()
     assert len(found) == 1
 
 
-@given(length=st.integers(2 * dense.LEAST_LENGTH, 10_000), work=st.integers(dense.WORTH_SPLITTING, 1 << 34))
+@given(length=st.integers(2 * products.LEAST_LENGTH, 10_000), work=st.integers(products.WORTH_SPLITTING, 1 << 34))
 def test_parts_cover_a_side(length: int, work: int) -> None:
-    parts = dense._parts(length, work)
+    parts = products._parts(length, work)
     assert parts[0][0] == 0 and parts[-1][1] == length
     assert all(before[1] == after[0] for before, after in itertools.pairwise(parts))
-    assert all(start % dense.EVEN == 0 for start, _ in parts)
-    assert 2 <= len(parts) <= dense.MOST_PARTS + 1
+    assert all(start % products.EVEN == 0 for start, _ in parts)
+    assert 2 <= len(parts) <= products.MOST_PARTS + 1
 
 
 @settings(max_examples=60)

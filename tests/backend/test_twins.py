@@ -42,7 +42,7 @@ def test_every_kernel_has_a_launcher() -> None:
     launchers = "".join(path.read_text() for path in (BACKEND / "cupy").glob("*.py"))
     for source in (BACKEND / "cupy").glob("*.cu"):
         kernels = re.findall(
-            r'extern "C" __global__ void (?:__launch_bounds__\([\w, ]+\)\s+)?(\w+)\(', source.read_text()
+            r'extern "C" __global__ void (?:__launch_bounds__\([\w, *]+\)\s+)?(\w+)\(', source.read_text()
         )
         assert kernels, source.name
         for kernel in kernels:

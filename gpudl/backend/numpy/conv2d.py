@@ -16,8 +16,9 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from gpudl.backend.numpy import winograd
-from gpudl.backend.numpy.dense import finish, product
+from gpudl.backend.numpy.dense import finish
 from gpudl.backend.numpy.kept import kept
+from gpudl.backend.numpy.products import product
 from gpudl.backend.numpy.rows import finish_rows
 from gpudl.backend.numpy.workers import Piece, blocks, run
 from gpudl.shapes import ConvGeometry, WindowAxis

@@ -1,15 +1,17 @@
-"""Depthwise convolution on NumPy: one multiply-add over whole images for each tap of the kernel.
+"""Depthwise convolution on NumPy: one multiply-add over whole rows for each tap of the kernel.
 
-There is no matrix product to be had: every channel has a kernel of its own. So y += x[tap] * kernel[tap], on a padded
-block of images that stays in the cache. The kernel's numbers of a tap are laid out for a whole output row, (Q, C): then
-NumPy's innermost loop runs over Q*C numbers at a stride of 1, not over C.
+There is no matrix product to be had: every channel has a kernel of its own. But `einsum` multiplies and adds up in one
+pass, with a loop that NumPy has compiled for it; so it is given all windows of a block of images, a view that overlaps
+itself, and the kernel. The block is padded, and stays in the cache. The kernel's numbers of a tap are laid out for a
+whole output row, (Q, C): then the innermost loop runs over Q*C numbers at a stride of 1, not over C.
 
-Where numba is installed, large work of one kernel a channel is done by loops that read and write once: loops.py.
+Where numba is installed, large work of one kernel a channel is done by loops that keep sums in registers: loops.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -72,10 +74,46 @@ def _taps(conv: DepthwiseGeometry) -> list[Image]:
     ]
 
 
-def _rows_of(kernel: np.ndarray, conv: DepthwiseGeometry) -> np.ndarray:
-    """The kernel's numbers of each tap for a whole output row: (R * S, Q, C * multiplier)."""
-    taps = kernel.reshape(-1, 1, conv.channels * conv.multiplier)
-    return np.repeat(taps, conv.columns.out, axis=1)
+def _rows_of(kernel: np.ndarray, length: int) -> np.ndarray:
+    """The kernel's numbers (R, S, C, multiplier) of each tap for a row of so many pixels: (R, S, length, C')."""
+    return np.repeat(kernel.reshape(*kernel.shape[:2], 1, kernel.shape[2] * kernel.shape[3]), length, axis=2)
+
+
+@dataclass(frozen=True)
+class _Windows:
+    """How windows lie on padded images: of so many taps, for so many outputs, this far apart."""
+
+    taps: tuple[int, int]
+    out: tuple[int, int]
+    strides: tuple[int, int]
+    dilation: tuple[int, int]
+
+    @staticmethod
+    def of(conv: DepthwiseGeometry) -> _Windows:
+        rows, columns = conv.rows, conv.columns
+        return _Windows(
+            (rows.window, columns.window), (rows.out, columns.out), (rows.stride, columns.stride),
+            (rows.dilation, columns.dilation),
+        )  # fmt: skip
+
+    def view(self, padded: np.ndarray) -> np.ndarray:
+        """(N, P, R, S, Q, C): what each tap of each output reads of padded images; see `row`."""
+        image, row, pixel, number = padded.strides
+        down, across = self.dilation
+        columns, channels = self.out[1], padded.shape[3]
+        row_of = (1, columns * channels) if self.strides[1] == 1 else (columns, channels)
+        shape = (len(padded), self.out[0], *self.taps, *row_of)
+        steps = (image, row * self.strides[0], row * down, pixel * across, pixel * self.strides[1], number)
+        return np.lib.stride_tricks.as_strided(padded, shape, steps, writeable=False)
+
+    def row(self, a: np.ndarray) -> np.ndarray:
+        """(..., Q, C) as (..., 1, Q * C) where neighbouring outputs read neighbours: one row for NumPy's inner loop."""
+        return a.reshape(*a.shape[:-2], 1, a.shape[-2] * a.shape[-1]) if self.strides[1] == 1 else a
+
+
+def _slide(padded: np.ndarray, weights: np.ndarray, windows: _Windows, y: np.ndarray) -> None:
+    """padded (N, H', W', C), weights (R, S, Q, C) -> y (N, P, Q, C), in place."""
+    np.einsum("nprsqc,rsqc->npqc", windows.view(padded), windows.row(weights), out=windows.row(y))
 
 
 def _repeated(kernel: np.ndarray) -> np.ndarray:
@@ -102,7 +140,8 @@ def _turned(conv: DepthwiseGeometry) -> tuple[int, ...]:
 
 def forward(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None, conv: DepthwiseGeometry) -> np.ndarray:
     """x (N, H, W, C), kernel (R, S, C, multiplier), bias (C * multiplier,) or None -> y (N, P, Q, C * multiplier)."""
-    pieces, taps, weights, inside = _pieces(conv), _taps(conv), _rows_of(kernel, conv), _inside(conv)
+    pieces, inside, windows = _pieces(conv), _inside(conv), _Windows.of(conv)
+    weights = _rows_of(kernel, conv.columns.out)
     y = np.empty(conv.y_shape, x.dtype)
     loop = _loop(loops.depthwise, conv, x, kernel)
     if loop is not None:
@@ -118,14 +157,10 @@ def forward(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None, conv: De
 
     def work(share: Iterator[Piece]) -> None:
         padded = _padded(_largest(pieces), conv, x.dtype)
-        product = np.empty((_largest(pieces), *conv.y_shape[1:]), x.dtype)
         for start, stop in share:
-            block, source, part = y[start:stop], padded[: stop - start], product[: stop - start]
+            block, source = y[start:stop], padded[: stop - start]
             source[inside] = x[start:stop].repeat(conv.multiplier, axis=3) if conv.multiplier > 1 else x[start:stop]
-            np.multiply(source[taps[0]], weights[0], out=block)
-            for tap, weight in zip(taps[1:], weights[1:], strict=True):
-                np.multiply(source[tap], weight, out=part)
-                block += part
+            _slide(source, weights, windows, block)
             finish(block.reshape(-1, conv.y_shape[3]), bias, False)
 
     run(work, pieces, _size(conv))
@@ -134,9 +169,10 @@ def forward(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None, conv: De
 
 def input_gradient(dy: np.ndarray, kernel: np.ndarray, conv: DepthwiseGeometry) -> np.ndarray:
     """dy (N, P, Q, C * multiplier), kernel (R, S, C, multiplier) -> dx (N, H, W, C)."""
-    pieces, taps, weights, inside = _pieces(conv), _taps(conv), _rows_of(kernel, conv), _inside(conv)
+    pieces, taps, inside = _pieces(conv), _taps(conv), _inside(conv)
     dx = np.empty(conv.x_shape, dy.dtype)
-    loop = _loop(loops.depthwise, conv, dy) if conv.rows.stride == conv.columns.stride == 1 else None
+    is_plain = conv.rows.stride == conv.columns.stride == conv.multiplier == 1
+    loop = _loop(loops.depthwise, conv, dy) if is_plain else None
     if loop is not None:
         flipped = _repeated(kernel[::-1, ::-1, :, 0])
 
@@ -146,6 +182,10 @@ def input_gradient(dy: np.ndarray, kernel: np.ndarray, conv: DepthwiseGeometry) 
 
         run(one_pass, pieces, _size(conv))
         return dx
+    if is_plain:
+        _slide_back(dy, kernel, conv, dx)
+        return dx
+    weights = _rows_of(kernel, conv.columns.out).reshape(len(taps), conv.columns.out, -1)
 
     def work(share: Iterator[Piece]) -> None:
         padded = _padded(_largest(pieces), conv, dy.dtype)
@@ -165,28 +205,52 @@ def input_gradient(dy: np.ndarray, kernel: np.ndarray, conv: DepthwiseGeometry) 
     return dx
 
 
+def _slide_back(dy: np.ndarray, kernel: np.ndarray, conv: DepthwiseGeometry, dx: np.ndarray) -> None:
+    """Make dx by sliding the flipped kernel over dy: with strides of 1, and one kernel a channel."""
+    rows, columns, (above, left, *_) = conv.rows, conv.columns, _turned(conv)
+    windows = _Windows(
+        (rows.window, columns.window), (rows.size, columns.size), (1, 1), (rows.dilation, columns.dilation)
+    )
+    weights = _rows_of(kernel[::-1, ::-1], columns.size)
+    shape = rows.size + rows.span - 1, columns.size + columns.span - 1
+    first, last = (max(0, above), max(0, left)), (min(shape[0], above + rows.out), min(shape[1], left + columns.out))
+    inside = slice(None), slice(first[0], last[0]), slice(first[1], last[1])
+    of_dy = slice(first[0] - above, last[0] - above), slice(first[1] - left, last[1] - left)
+    pieces = _pieces(conv)
+
+    def work(share: Iterator[Piece]) -> None:
+        padded = np.zeros((_largest(pieces), *shape, conv.channels), dy.dtype)
+        for start, stop in share:
+            source = padded[: stop - start]
+            source[inside] = dy[start:stop, *of_dy]
+            _slide(source, weights, windows, dx[start:stop])
+
+    run(work, pieces, _size(conv))
+
+
 def kernel_gradient(x: np.ndarray, dy: np.ndarray, conv: DepthwiseGeometry) -> np.ndarray:
     """x (N, H, W, C), dy (N, P, Q, C * multiplier) -> dkernel (R, S, C, multiplier), summed in a fixed order."""
-    pieces, taps, inside = _pieces(conv), _taps(conv), _inside(conv)
-    sums = np.zeros((len(pieces), len(taps), conv.y_shape[3]), dy.dtype)
+    pieces, inside, windows = _pieces(conv), _inside(conv), _Windows.of(conv)
     loop = _loop(loops.depthwise_kernel, conv, x, dy)
     if loop is not None:
-        of_pieces = sums.reshape(len(pieces), conv.rows.window, conv.columns.window, conv.channels)
+        sums = np.zeros((len(pieces), conv.rows.window, conv.columns.window, conv.channels), dy.dtype)
 
         def one_pass(share: Iterator[Piece]) -> None:
             for start, stop in share:
-                loop(x[start:stop], dy[start:stop], of_pieces[start // _largest(pieces)], *_places(conv))
+                loop(x[start:stop], dy[start:stop], sums[start // _largest(pieces)], *_places(conv))
 
         run(one_pass, pieces, _size(conv))
         return sums.sum(axis=0).reshape(conv.kernel_shape)
+
+    rows = conv.columns.out if conv.columns.stride == 1 else 1
+    sums = np.zeros((len(pieces), *windows.taps, rows * conv.y_shape[3]), dy.dtype)
 
     def work(share: Iterator[Piece]) -> None:
         padded = _padded(_largest(pieces), conv, x.dtype)
         for start, stop in share:
             source, total = padded[: stop - start], sums[start // _largest(pieces)]
             source[inside] = x[start:stop].repeat(conv.multiplier, axis=3) if conv.multiplier > 1 else x[start:stop]
-            for k, tap in enumerate(taps):
-                np.einsum("npqc,npqc->c", source[tap], dy[start:stop], out=total[k])
+            np.einsum("nprsqc,npqc->rsc", windows.view(source), windows.row(dy[start:stop]), out=total)
 
     run(work, pieces, _size(conv))
-    return sums.sum(axis=0).reshape(conv.kernel_shape)
+    return sums.reshape(*sums.shape[:3], rows, conv.y_shape[3]).sum(axis=(0, 3)).reshape(conv.kernel_shape)
