@@ -5,19 +5,17 @@ from __future__ import annotations
 import functools
 import inspect
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any, ClassVar, Self, TypedDict
+from typing import Any, Self, TypedDict
 
 import numpy as np
 
-from gpudl import constraints, initializers, regularizers
-from gpudl.autograd import Parameter, Tensor, no_grad
+from gpudl import regularizers
+from gpudl.autograd import Tensor, no_grad
 from gpudl.backend import library
 from gpudl.backend.devices import beside, current, put
 from gpudl.backend.room import out_of_memory
-from gpudl.configurable import Configurable
 from gpudl.errors import GpudlError, ShapeError, UsageError, did_you_mean
+from gpudl.layers.weighted import Weighted, kept_state
 from gpudl.naming import fresh_name
 from gpudl.regularizers import Regularizer
 from gpudl.shapes import shown
@@ -49,30 +47,22 @@ class _Phase(threading.local):
     """What the call under way was told; None where nobody said, and each layer does as its `call` has by default."""
     penalties: list[Any] | None = None
     """What layers add to the loss during the outermost call under way; None between calls."""
-    made: list[tuple[Parameter, Any]] | None = None
-    """State that layers made while they were only tried, with its first values."""
 
 
 _phase = _Phase()
 
 
-class Layer(Configurable):
+class Layer(Weighted):
     """Base of layers. A subclass defines `call(x)` or `call(x, training)`, and `build(input_shape)` if it has weights.
 
     The first call builds the layer for the shape that arrives. Constructor arguments are recorded, so a subclass
-    needs neither `get_config` nor a call of the base constructor. Layers kept as attributes, or in lists or tuples
-    that are attributes, belong to the layer: their weights are its weights.
+    needs neither `get_config` nor a call of the base constructor.
     """
 
     kind = "layers"
     also_takes = ("input_dim",)
-    name: str
-    built: bool
-    dtype: str
     first_shape: tuple[int | None, ...] | None
     """The shape of a sample that the constructor was given as `input_shape`."""
-    _own_weights: list[Parameter]
-    _own_state: list[Parameter]
     activity_regularizer: Regularizer | None
 
     built_for: Any
@@ -87,13 +77,7 @@ class Layer(Configurable):
                 f"{cls.__name__}(...)(x)"
             )
         self = super().__new__(cls, *args, **kwargs)
-        self.name = ""
-        self.built = False
-        self.dtype = "float32"
         self.first_shape = None
-        self._trainable = True
-        self._own_weights = []
-        self._own_state = []
         self.built_for = None
         self._penalties = []
         self._first_node = None
@@ -166,18 +150,6 @@ class Layer(Configurable):
     """Whether the constructor takes symbolic tensors, as a model's does."""
     _takes_shapes = False
     """Whether `build` wants the shapes of all inputs and not of the first alone."""
-    settings_made: ClassVar[int] = 0
-    """How often an attribute of any layer was set: what was recorded before holds no longer."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if not name.startswith("_"):
-            Layer.settings_made += 1
-        if isinstance(value, Parameter):
-            known = any(value is weight for weight in (*self._own_weights, *self._own_state))
-            if not known:  # made by hand, as Variable(...), and not by add_weight
-                (self._own_weights if value.trainable else self._own_state).append(value)
-        super().__setattr__(name, value)
-
     # What a subclass defines
 
     def build(self, input_shape: OpenShape) -> None:
@@ -227,35 +199,6 @@ class Layer(Configurable):
         return 0
 
     # What a subclass uses
-
-    def add_weight(
-        self,
-        shape: tuple[int, ...] = (),
-        initializer: Any = None,
-        dtype: str | None = None,
-        trainable: bool = True,
-        regularizer: Any = None,
-        constraint: Any = None,
-        name: str = "variable",
-    ) -> Parameter:
-        """Make a weight of this layer. State that training changes by other means has `trainable=False`.
-
-        Without an `initializer` it is drawn as a dense kernel is (glorot_uniform).
-        """
-        shape = (shape,) if isinstance(shape, int) else tuple(shape)
-        values = initializers.get("glorot_uniform" if initializer is None else initializer)(shape, dtype or self.dtype)
-        weight = Parameter(
-            put(values),
-            name,
-            trainable and self._trainable,
-            regularizers.get(regularizer),
-            constraints.get(constraint),
-        )
-        weight.path = f"{self.name}/{name}"
-        (self._own_weights if trainable else self._own_state).append(weight)
-        if not trainable and _phase.made is not None:
-            _phase.made.append((weight, weight.data.copy()))
-        return weight
 
     def add_loss(self, loss: Any) -> None:
         """Add a number to what is trained on; call it in `call`. It counts for one batch."""
@@ -424,86 +367,6 @@ class Layer(Configurable):
         named.layer = self.name
         return named
 
-    def sublayers(self) -> Iterator[Layer]:
-        """Yield the layers kept as attributes, in the order in which they were set."""
-        for name, value in vars(self).items():
-            if name != "_first_node":
-                for item in leaves(value) if isinstance(value, (list, tuple, dict)) else (value,):
-                    if isinstance(item, Layer):
-                        yield item
-
-    @property
-    def weights(self) -> list[Parameter]:
-        """All weights: its own, trainable ones first, then its sublayers'. Keras's order."""
-        found = [*self._own_weights, *self._own_state]
-        for layer in self.sublayers():
-            found.extend(layer.weights)
-        return list({id(weight): weight for weight in found}.values())
-
-    @property
-    def trainable_weights(self) -> list[Parameter]:
-        """The weights that training changes: none of a frozen layer's, whatever the layers in it say."""
-        if not self._trainable:
-            return []
-        found = [weight for weight in self._own_weights if weight.trainable]
-        for layer in self.sublayers():
-            found.extend(layer.trainable_weights)
-        return list({id(weight): weight for weight in found}.values())
-
-    @property
-    def non_trainable_weights(self) -> list[Parameter]:
-        trained = {id(weight) for weight in self.trainable_weights}
-        return [weight for weight in self.weights if id(weight) not in trained]
-
-    @property
-    def variables(self) -> list[Parameter]:
-        """The weights, under Keras's other name."""
-        return self.weights
-
-    @property
-    def trainable_variables(self) -> list[Parameter]:
-        return self.trainable_weights
-
-    @property
-    def non_trainable_variables(self) -> list[Parameter]:
-        return self.non_trainable_weights
-
-    @property
-    def trainable(self) -> bool:
-        return self._trainable
-
-    @trainable.setter
-    def trainable(self, value: bool) -> None:
-        self._trainable = value
-        for weight in self._own_weights:
-            weight.trainable = value
-        for layer in self.sublayers():
-            layer.trainable = value
-
-    def get_weights(self) -> list[np.ndarray]:
-        """Return copies of all weights as NumPy arrays, in the order of `weights`."""
-        return [weight.numpy().copy() for weight in self.weights]
-
-    def set_weights(self, values: list[Any]) -> None:
-        """Overwrite all weights, in the order of `weights`. Raises: UsageError at the first that does not fit."""
-        weights = self.weights
-        if len(values) != len(weights):
-            raise UsageError(f"{self} has {len(weights)} weights, but {len(values)} arrays were given")
-        for weight, value in zip(weights, values, strict=True):
-            if np.shape(value) != weight.shape:
-                path = weight.path.removeprefix(f"{self.name}/")
-                raise UsageError(
-                    f'{self}: weight "{path}" has shape {weight.shape}, but the given array has shape {np.shape(value)}'
-                )
-        for weight, value in zip(weights, values, strict=True):
-            weight.assign(value)
-
-    def count_params(self) -> int:
-        """Return the number of weights, trainable or not. Raises: UsageError before the layer is built."""
-        if not self.built:
-            raise UsageError(f"{self} is not built, so its weights are not known; build it, or call it on data, before")
-        return sum(weight.size for weight in self.weights)
-
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments, the layer's name, and `trainable` where it is off by now."""
         config = super().get_config()
@@ -552,19 +415,6 @@ def _is_of_numbers(x: Any) -> bool:
 def _open_shapes(x: Any) -> Any:
     """The shapes of arrays, their first entry, the batch, being left open."""
     return mapped(lambda a: (None, *a.shape[1:]) if hasattr(a, "shape") else a, x)
-
-
-@contextmanager
-def kept_state(layer: Layer) -> Iterator[None]:
-    """Within this context a layer is only tried: what it counts or averages is afterwards what it was before."""
-    outer, _phase.made = _phase.made, []
-    before = [(weight, weight.data.copy()) for weight in layer.weights if not weight.trainable]
-    try:
-        yield
-    finally:
-        for weight, data in (*before, *_phase.made):
-            weight.data[...] = data
-        _phase.made = outer
 
 
 def need_axes(input_shape: OpenShape, axes: int, meaning: str) -> None:

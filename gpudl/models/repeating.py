@@ -17,6 +17,7 @@ from gpudl.backend import Array, library
 from gpudl.config import float32_precision
 from gpudl.layers import Lambda
 from gpudl.layers.base import Layer
+from gpudl.layers.weighted import Weighted
 from gpudl.structures import leaves, mapped
 
 MOST = 4
@@ -96,7 +97,7 @@ class _Recorded:
         self.recording, self._arrays, self._draws, self._owners = recording, arrays, draws, owners
         self._places = [(weight, weight.data, weight.buffer) for weight in weights]
         self._gradients = [(weight, weight.grad) for weight in weights if weight.grad is not None]
-        self._settings, self._layers = self._settings_now(), Layer.settings_made
+        self._settings, self._layers = self._settings_now(), Weighted.settings_made
 
     def _settings_now(self) -> list[Any]:
         return [value for owner in self._owners for value in getattr(owner, "__dict__", {}).values()]
@@ -104,7 +105,7 @@ class _Recorded:
     def still_holds(self) -> bool:
         """Whether all weights are where they were, and no layer, loss or regularizer was set otherwise."""
         now = self._settings_now()
-        if self._layers != Layer.settings_made or len(now) != len(self._settings):
+        if self._layers != Weighted.settings_made or len(now) != len(self._settings):
             return False
         if not all(map(is_, self._settings, now)):
             return False

@@ -29,7 +29,7 @@ from gpudl.batches import (
 from gpudl.callbacks import BackupAndRestore, Callback, CallbackList, History, Progress
 from gpudl.callbacks.progress import print_line, values_line
 from gpudl.errors import UsageError
-from gpudl.layers.base import kept_state
+from gpudl.layers.weighted import kept_state
 from gpudl.models import training
 from gpudl.models.checks import check_targets, class_weights, warn_of_no_numbers
 from gpudl.models.compiled import targets_of
