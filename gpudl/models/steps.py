@@ -75,8 +75,9 @@ class Steps(Layer):
         outputs' names.
 
         On a GPU `fit` records the launches of a step, and repeats them as one CUDA graph: with `jit_compile="auto"`
-        where all layers and the loss are gpudl's own, with True also where they are not, whose Python then runs for
-        the first steps only. With False, or `run_eagerly=True`, it always runs step by step, as it does on the CPU.
+        where layers, loss and metrics are gpudl's own; with True also where they are not. Their Python then runs for
+        the first steps only, and outputs lie where those of the step before lay: a metric that keeps them copies them.
+        With False, or `run_eagerly=True`, it always runs step by step, as it does on the CPU.
         `auto_scale_loss` is Keras's, and changes nothing here.
 
         Raises: UnknownNameError, with the nearest known name; UsageError where they do not fit the outputs.
@@ -172,7 +173,10 @@ class Steps(Layer):
         after = {id(self._loss_tracker), *(id(metric) for _, _, metric in metrics.each)}
         if any(id(metric) not in after for metric in self._all_metrics()):
             return False
-        return self.jit_compile is True or is_all_built_in(self, self._own_losses())
+        if self.jit_compile is True:
+            return True
+        keep_nothing = all(type(metric).__module__.startswith("gpudl.") for _, _, metric in metrics.each)
+        return keep_nothing and is_all_built_in(self, self._own_losses())
 
     def _own_losses(self) -> list[Any]:
         return [] if self._output_losses is None else [loss for loss in self._output_losses.each if loss is not None]

@@ -457,7 +457,8 @@ class Stream:
 
     def end_capture(self) -> Graph:
         global _graph, recorded
-        assert _graph is not None
+        if _graph is None:
+            raise RuntimeError("cudaErrorIllegalState: the stream is not capturing")
         made, _graph = _graph, None
         made.end()
         recorded += 1

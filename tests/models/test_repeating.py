@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import gpudl
-from gpudl import callbacks, layers, losses, models, ops, optimizers, random, regularizers
+from gpudl import callbacks, layers, losses, metrics, models, ops, optimizers, random, regularizers
 from gpudl.errors import UsageError
 
 SAMPLES, BATCH, EPOCHS = 44, 8, 2
@@ -81,7 +81,7 @@ def trained(build: Callable[[], list[Any]], jit_compile: Any, watch: Any = None,
     with gpudl.device("cuda"):
         model = models.Sequential([layers.Input((12,)), *build()])
         settings = {"loss": losses.SparseCategoricalCrossentropy(from_logits=True), "optimizer": "adam", **settings}
-        model.compile(**settings, metrics=["accuracy"], jit_compile=jit_compile)
+        model.compile(**{"metrics": ["accuracy"], **settings}, jit_compile=jit_compile)
         begin = callbacks.LambdaCallback(on_train_batch_begin=lambda batch, logs: watch and watch(model, batch))
         model.fit(x, y, batch_size=BATCH, epochs=EPOCHS, verbose=0, callbacks=[begin])
     return model
@@ -152,6 +152,43 @@ def test_functions_of_ones_own_are_not(counts: Any, build: Callable[[], list[Any
 def test_a_loss_of_ones_own_is_not(counts: Any) -> None:
     trained(lambda: [layers.Dense(1)], "auto", loss=lambda y, p: ops.mean((p - y) ** 2, axis=-1))
     assert counts.recorded == 0
+
+
+class Keeps(metrics.Metric):
+    """A metric that keeps what it was given."""
+
+    def __init__(self) -> None:
+        super().__init__(name="keeps")
+        self.kept: list[Any] = []
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        self.kept.append(y_pred)
+
+    def result(self) -> Any:
+        return float(sum(float(abs(y).sum()) for y in self.kept))
+
+    def reset_state(self) -> None:
+        self.kept = []
+
+
+def test_a_metric_of_ones_own_may_keep_what_it_is_given(counts: Any) -> None:
+    check_same(*(trained(plain, jit, metrics=[Keeps()]) for jit in ("auto", False)))
+    assert counts.recorded == 0
+
+
+def test_a_capture_that_comes_to_nothing(counts: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What invalidates a capture without an error of its own shows when it ends."""
+    import cupy  # pyright: ignore[reportMissingImports]
+
+    whole, ended = cupy.cuda.Stream.end_capture, []
+
+    def end(self: Any) -> Any:
+        ended.append(whole(self))
+        raise RuntimeError("cudaErrorStreamCaptureInvalidated")
+
+    monkeypatch.setattr(cupy.cuda.Stream, "end_capture", end)
+    check_same(trained(plain, "auto"), trained(plain, False))
+    assert len(ended) == 1 and counts.recorded == counts.repeated == 0
 
 
 def reads(x: Any) -> Any:

@@ -49,15 +49,15 @@ class Recording:
             try:
                 _under_way.recording = self
                 self.result = call()
+                self._graph = stream.end_capture()
             except BaseException as error:
-                with suppress(Exception):  # it may say that there is nothing to be had of it
+                with suppress(Exception):  # it may have ended, or say that there is nothing to be had of it
                     stream.end_capture()
                 if isinstance(error, Exception):
                     raise CannotRecord(f"{type(error).__name__}: {error}") from error
                 raise
             finally:
                 _under_way.recording = None
-            self._graph = stream.end_capture()
 
     @property
     def keys(self) -> list[int]:
