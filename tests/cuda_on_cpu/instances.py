@@ -24,7 +24,7 @@ def tiles_of(kind: str, math: int, own: dict[str, Any], width: int, index: str) 
     if kind == "double":
         return [tiles.DOUBLE]
     if "GATHER" in own:
-        large = (tiles.LARGE,) if own["WHOLE"] and index == "int" else ()
+        large = (tiles.LARGE,) if own["WHOLE"] and index == "int" and not own["SPLIT"] else ()
         plain, tensor = (tiles.WIDE, tiles.MEDIUM, tiles.NARROW), (*large, tiles.MIDDLE, tiles.SMALL, tiles.NARROW)
         found = plain if math == precision.FMA or width == 1 else tensor
     else:
@@ -96,6 +96,8 @@ def convolutions(index: str = "int") -> Iterator[Instance]:
     for (kind, itemsize), (name, own), wide in itertools.product(ITEMSIZE.items(), WAYS, widths):
         width, kernel_width = (16 // itemsize if w else 1 for w in wide)
         for math in MATHS[kind]:
+            if own.get("SPLIT") and (kind != "float" or math == precision.FMA or width == 1):
+                continue  # nobody splits these
             for sizes in tiles_of(kind, math, own, width, index):
                 macros = {**own, "T": kind, "INDEX": index, **sizes.macros(), "MATH": math, "WIDTH": width,
                           "KERNEL_WIDTH": kernel_width, "BFLOAT16": int("bfloat" in kind)}  # fmt: skip

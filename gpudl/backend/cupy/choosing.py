@@ -55,14 +55,15 @@ def gather_choices(
 ) -> list[tuple[float, Split]]:
     """Return the tiles for products of so many rows and, in each group, columns, with what each is expected to take.
 
-    Where tiles are too few to keep the GPU busy, the steps along the depth are shared out, if that is allowed.
+    Where tiles are too few to keep the GPU busy, the steps along the depth are shared out, if that is allowed; but not
+    those of the largest, whose sums leave no register for it.
     """
     found: list[tuple[float, Split]] = []
     for tiles in _of_tensor_cores(max(rows, FLAT.rows + 1), columns, LARGE):
         blocks = -(-rows // tiles.rows) * groups * -(-columns // tiles.columns)
         of_kind = of_type(tiles, itemsize)
         steps = max(1, -(-depth // of_kind.depth))
-        is_few = may_split and blocks < multiprocessors()
+        is_few = may_split and tiles is not LARGE and blocks < multiprocessors()
         for parts in range(1, max(1, steps // FEWEST_STEPS if is_few else 1) + 1):
             share = -(-steps // parts)
             split = Split(of_kind, -(-steps // share), share)
