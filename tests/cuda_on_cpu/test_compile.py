@@ -69,7 +69,7 @@ def test_all_are_listed() -> None:
     own |= {instance.stem: instance.names for instance in of_a_shape()}
     for source in (Path(launching.__file__).parent).glob("*.cu"):
         found = re.findall(
-            r'extern "C" __global__ void (?:__launch_bounds__\([\w, ]+\)\s+)?(\w+)\(', source.read_text()
+            r'extern "C" __global__ void (?:__launch_bounds__\([\w, *]+\)\s+)?(\w+)\(', source.read_text()
         )
         assert set(found) == set(own[source.stem]), source.name
 
