@@ -158,8 +158,8 @@ class Steps(Layer):
         try:
             yield
         finally:
-            for repeating in (self._steady.training, self._steady.testing):
-                if repeating is not None and before is None:
+            if before is None:
+                for repeating in filter(None, (self._steady.training, self._steady.testing)):
                     repeating.close()
             self._steady = before
 

@@ -2,7 +2,7 @@
 
 An optimizer lays the weights it trains side by side in one flat buffer, and so their gradients and its own slots
 (moments, velocities); the parameters become views. A step is then one pass over a few long arrays instead of dozens
-of short ones, and the tape writes gradients straight into place.
+of short ones, and the tape puts each gradient into its place.
 """
 
 from __future__ import annotations

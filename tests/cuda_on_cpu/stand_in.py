@@ -32,9 +32,6 @@ launched: set[tuple[str, str, tuple[tuple[str, str], ...]]] = set()
 readings = 0
 """How often something was read back from the device, for which a real one would have been waited for."""
 
-recorded = repeated = 0
-"""How many graphs were made, and how often one was launched."""
-
 _graph: Graph | None = None
 """What is being captured. It is run all the same, to get shapes and types; in the end nothing shows of that."""
 
@@ -75,8 +72,6 @@ class Graph:
             _poison(a)
 
     def launch(self, stream: Any = None) -> None:
-        global repeated
-        repeated += 1
         for call in self.calls:
             call()
 
@@ -456,12 +451,11 @@ class Stream:
         _graph = Graph()
 
     def end_capture(self) -> Graph:
-        global _graph, recorded
+        global _graph
         if _graph is None:
             raise RuntimeError("cudaErrorIllegalState: the stream is not capturing")
         made, _graph = _graph, None
         made.end()
-        recorded += 1
         return made
 
     def record(self) -> Event:

@@ -140,8 +140,7 @@ def _turned(conv: DepthwiseGeometry) -> tuple[int, ...]:
 
 def forward(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None, conv: DepthwiseGeometry) -> np.ndarray:
     """x (N, H, W, C), kernel (R, S, C, multiplier), bias (C * multiplier,) or None -> y (N, P, Q, C * multiplier)."""
-    pieces, inside, windows = _pieces(conv), _inside(conv), _Windows.of(conv)
-    weights = _rows_of(kernel, conv.columns.out)
+    pieces = _pieces(conv)
     y = np.empty(conv.y_shape, x.dtype)
     loop = _loop(loops.depthwise, conv, x, kernel)
     if loop is not None:
@@ -154,6 +153,7 @@ def forward(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None, conv: De
 
         run(one_pass, pieces, _size(conv))
         return y
+    inside, windows, weights = _inside(conv), _Windows.of(conv), _rows_of(kernel, conv.columns.out)
 
     def work(share: Iterator[Piece]) -> None:
         padded = _padded(_largest(pieces), conv, x.dtype)
@@ -169,7 +169,7 @@ def forward(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None, conv: De
 
 def input_gradient(dy: np.ndarray, kernel: np.ndarray, conv: DepthwiseGeometry) -> np.ndarray:
     """dy (N, P, Q, C * multiplier), kernel (R, S, C, multiplier) -> dx (N, H, W, C)."""
-    pieces, taps, inside = _pieces(conv), _taps(conv), _inside(conv)
+    pieces = _pieces(conv)
     dx = np.empty(conv.x_shape, dy.dtype)
     is_plain = conv.rows.stride == conv.columns.stride == conv.multiplier == 1
     loop = _loop(loops.depthwise, conv, dy) if is_plain else None
@@ -185,6 +185,7 @@ def input_gradient(dy: np.ndarray, kernel: np.ndarray, conv: DepthwiseGeometry) 
     if is_plain:
         _slide_back(dy, kernel, conv, dx)
         return dx
+    taps, inside = _taps(conv), _inside(conv)
     weights = _rows_of(kernel, conv.columns.out).reshape(len(taps), conv.columns.out, -1)
 
     def work(share: Iterator[Piece]) -> None:
@@ -230,7 +231,7 @@ def _slide_back(dy: np.ndarray, kernel: np.ndarray, conv: DepthwiseGeometry, dx:
 
 def kernel_gradient(x: np.ndarray, dy: np.ndarray, conv: DepthwiseGeometry) -> np.ndarray:
     """x (N, H, W, C), dy (N, P, Q, C * multiplier) -> dkernel (R, S, C, multiplier), summed in a fixed order."""
-    pieces, inside, windows = _pieces(conv), _inside(conv), _Windows.of(conv)
+    pieces = _pieces(conv)
     loop = _loop(loops.depthwise_kernel, conv, x, dy)
     if loop is not None:
         sums = np.zeros((len(pieces), conv.rows.window, conv.columns.window, conv.channels), dy.dtype)
@@ -242,6 +243,7 @@ def kernel_gradient(x: np.ndarray, dy: np.ndarray, conv: DepthwiseGeometry) -> n
         run(one_pass, pieces, _size(conv))
         return sums.sum(axis=0).reshape(conv.kernel_shape)
 
+    inside, windows = _inside(conv), _Windows.of(conv)
     rows = conv.columns.out if conv.columns.stride == 1 else 1
     sums = np.zeros((len(pieces), *windows.taps, rows * conv.y_shape[3]), dy.dtype)
 
