@@ -21,13 +21,16 @@ import numpy as np
 from gpudl import arithmetic
 from gpudl.backend import Array, Shape, array_module, library, to_numpy
 from gpudl.backend.devices import beside
+from gpudl.backend.later import Later
 from gpudl.backend.room import out_of_memory
 from gpudl.errors import UsageError
 
 Settings = ParamSpec("Settings")
 Value = TypeVar("Value")
-Backward: TypeAlias = Callable[[Array], Any] | tuple[Callable[[Array], Array] | None, ...]
-"""One function from dy to the gradients of all arrays, or one function per array, called only where it is wanted."""
+Backward: TypeAlias = Callable[[Array], Any] | tuple[Callable[[Array], Array | Later] | None, ...]
+"""One function from dy to the gradients of all arrays, or one function per array, called only where it is wanted.
+
+Of the latter each may return its gradient later."""
 
 
 known_ops: dict[str, Callable[..., Any]] = {}
@@ -143,16 +146,19 @@ class Tensor:
         if self.node is None:
             self.accumulate(gradient)
             return
-        pending: dict[int, Array] = {id(self): gradient}
+        underway = _Underway(self, gradient)
         tensor, node = self, self.node
         try:
             for tensor, node in _newest_first(self):
-                dy = pending.pop(id(tensor), None)
+                dy = underway.pending.pop(id(tensor), None)
                 tensor.node = _USED  # what the node holds is freed as early as can be
                 if dy is not None:
-                    _pass_back(node, dy, pending)
+                    _pass_back(node, dy, underway)
+            underway.settle()
         except MemoryError as error:
             raise out_of_memory(error, f"the gradient of {node.op.__name__}, to a value of {tensor.shape}") from None
+        finally:
+            underway.settle()  # after an error, too: nobody is left at work on what is gone
 
     def accumulate(self, gradient: Array) -> None:
         """Add to this leaf's gradient."""
@@ -272,27 +278,48 @@ class Tensor:
         return min(self, axis=axis, keepdims=keepdims)  # np.min(tensor) hands on dtype=None, out=None
 
 
-def _pass_back(node: Node, dy: Array, pending: dict[int, Array]) -> None:
+class _Underway:
+    """Gradients on their way back: of Tensors whose turn is still to come, and of one leaf that comes later."""
+
+    __slots__ = ("later", "pending")
+
+    def __init__(self, last: Tensor, gradient: Array) -> None:
+        self.pending: dict[int, Array] = {id(last): gradient}
+        self.later: tuple[Tensor, Later] | None = None
+
+    def add(self, source: Tensor, part: Array | Later) -> None:
+        """Give a part of its gradient to a leaf at once, or keep it until the turn of the Tensor comes."""
+        if isinstance(part, Later):
+            self.settle()  # one at a time: more would keep alive what they are made of
+            if source.node is None:
+                self.later = source, part
+                return
+            part = part.result()
+        if source.node is None:
+            source.accumulate(part)
+        else:
+            known = self.pending.get(id(source))
+            self.pending[id(source)] = part if known is None else known + part
+
+    def settle(self) -> None:
+        """Wait for the gradient that comes later, if there is one."""
+        if self.later is not None:
+            (leaf, part), self.later = self.later, None
+            leaf.accumulate(part.result())
+
+
+def _pass_back(node: Node, dy: Array, underway: _Underway) -> None:
     """Give the gradient of a step's value to all that went in."""
     way_back = node.backward
     if isinstance(way_back, tuple):
         for source, back in zip(node.inputs, way_back, strict=False):
             if source is not None and back is not None and source.requires_grad:
-                _pass_on(source, back(dy), pending)
+                underway.add(source, back(dy))
         return
     gradients = way_back(dy)
     for source, part in zip(node.inputs, gradients if len(node.inputs) > 1 else (gradients,), strict=False):
         if source is not None and part is not None and source.requires_grad:
-            _pass_on(source, part, pending)
-
-
-def _pass_on(source: Tensor, part: Array, pending: dict[int, Array]) -> None:
-    """Give a part of its gradient to a leaf at once, or keep it until the turn of the Tensor comes."""
-    if source.node is None:
-        source.accumulate(part)
-    else:
-        known = pending.get(id(source))
-        pending[id(source)] = part if known is None else known + part
+            underway.add(source, part)
 
 
 def _newest_first(last: Tensor) -> list[tuple[Tensor, Node]]:

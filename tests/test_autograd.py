@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from gpudl import autograd, ops
 from gpudl.autograd import Parameter, Tensor, differentiable, no_grad
+from gpudl.backend.later import Later
 from gpudl.errors import UsageError
 from gpudl.testing import check_close, check_op
 
@@ -489,6 +490,57 @@ def test_one_way_back_for_all_arrays() -> None:
     assert gradient(a).tolist() == [3] and gradient(b).tolist() == [2]
     product(a, 5.0).backward(np.ones(1))
     assert gradient(a).tolist() == [8]
+
+
+def promised(started: list[str], ended: list[str]) -> Callable[..., Any]:
+    """An op, a * b, whose gradient for b comes later."""
+
+    @differentiable
+    def product(a: Any, b: Any, *, name: str) -> Any:
+        def later(dy: Any) -> Later:
+            started.append(name)
+            return Later(lambda: ended.append(name) or dy * a)
+
+        return a * b, (lambda dy: dy * b, later)
+
+    return product
+
+
+def test_gradients_of_leaves_may_come_later() -> None:
+    """One is waited for when the next begins, so that no more is kept alive for it; the last at the end."""
+    started: list[str] = []
+    ended: list[str] = []
+    product = promised(started, ended)
+    x, a, b, c = leaf([2.0]), leaf([3.0]), leaf([5.0]), leaf([7.0])
+    y = product(product(product(x, a, name="a"), b, name="b"), c, name="c")
+    seen: list[tuple[list[str], list[str]]] = []
+
+    @differentiable
+    def look(value: Any) -> Any:
+        return value, lambda dy: seen.append((started.copy(), ended.copy())) or dy
+
+    product(product(look(y), b, name="again"), look(leaf([11.0])), name="of a value").backward(np.ones(1))
+    assert started == ["of a value", "again", "c", "b", "a"] and ended == started
+    assert seen == [(["of a value"], ["of a value"]), (["of a value", "again"], ["of a value"])]
+    assert gradient(x).tolist() == [3 * 5 * 7 * 5 * 11] and gradient(a).tolist() == [2 * 5 * 7 * 5 * 11]
+    assert gradient(b).tolist() == [2 * (2 * 3 * 5 * 7) * 11] and gradient(c).tolist() == [2 * 3 * 5 * 5 * 11]
+
+
+def test_an_error_in_the_pass_leaves_nobody_at_work() -> None:
+    started: list[str] = []
+    ended: list[str] = []
+    product = promised(started, ended)
+
+    @differentiable
+    def broken(value: Any) -> Any:
+        def back(dy: Any) -> Any:
+            raise ArithmeticError("on the way back")
+
+        return value, back
+
+    with pytest.raises(ArithmeticError, match="on the way back"):
+        product(broken(leaf([2.0])), leaf([3.0]), name="b").backward(np.ones(1))
+    assert started == ended == ["b"]
 
 
 class Symbol:

@@ -7,6 +7,7 @@ from typing import Any
 
 from gpudl.autograd import differentiable
 from gpudl.backend import Array
+from gpudl.backend.later import then
 from gpudl.errors import ShapeError
 from gpudl.ops.conv2d import conv2d
 from gpudl.ops.conv2d_transpose import conv2d_transpose
@@ -61,7 +62,7 @@ def conv1d(
     )
     return as_sequence(y, data_format), (
         lambda dy: as_sequence(input_gradient(as_row(dy, data_format)), data_format),
-        lambda dy: kernel_gradient(as_row(dy, data_format))[0],
+        lambda dy: then(kernel_gradient(as_row(dy, data_format)), lambda dkernel: dkernel[0]),
         lambda dy: bias_gradient(as_row(dy, data_format)),
     )
 

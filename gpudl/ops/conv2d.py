@@ -6,6 +6,7 @@ from typing import Any
 
 from gpudl.autograd import differentiable
 from gpudl.backend import Array, Shape, kernels
+from gpudl.backend.later import Later
 from gpudl.errors import ShapeError
 from gpudl.ops.epilogue import Epilogue
 from gpudl.ops.layout import images_first, images_last, same_type, spatial_last
@@ -51,8 +52,8 @@ def conv2d(
         dz = end.gradient(dy).reshape(conv.y_shape)
         return images_first(twin.input_gradient(dz, weights, conv), data_format)
 
-    def kernel_gradient(dy: Array) -> Array:
-        return twin.kernel_gradient(images, end.gradient(dy).reshape(conv.y_shape), conv)
+    def kernel_gradient(dy: Array) -> Array | Later:
+        return twin.begin_kernel_gradient(images, end.gradient(dy).reshape(conv.y_shape), conv)
 
     return images_first(y, data_format), (input_gradient, kernel_gradient, end.bias_gradient)
 

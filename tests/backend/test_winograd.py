@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpudl import config
+from gpudl.backend.later import now
 from gpudl.backend.numpy import conv2d, winograd, workers
 from gpudl.shapes import ConvGeometry
 
@@ -61,7 +62,7 @@ def test_it_is_the_convolution(
         if relu:
             cut = winograd.forward(x, kernel, bias if seed % 2 else None, conv, relu=True)
             assert cut.tobytes() == np.maximum(found, 0).tobytes()
-        near(winograd.kernel_gradient(x, dy, conv), conv2d.kernel_gradient(exact[0], exact[3], conv))
+        near(now(winograd.begin_kernel_gradient(x, dy, conv)), conv2d.kernel_gradient(exact[0], exact[3], conv))
 
 
 @pytest.mark.parametrize("channels", [16, 64, 256])
@@ -103,7 +104,7 @@ def test_bits_do_not_depend_on_the_threads(monkeypatch: pytest.MonkeyPatch) -> N
         for count in ("1", "2", "5"):
             monkeypatch.setenv("GPUDL_NUM_THREADS", count)
             workers.reset()
-            y, slope = winograd.forward(x, kernel, bias, conv), winograd.kernel_gradient(x, dy, conv)
+            y, slope = winograd.forward(x, kernel, bias, conv), now(winograd.begin_kernel_gradient(x, dy, conv))
             made.add(y.tobytes() + slope.tobytes())
     finally:
         workers.reset()

@@ -11,6 +11,7 @@ import pytest
 
 from gpudl import ops
 from gpudl.autograd import Tensor
+from gpudl.backend.later import Later, now
 from gpudl.backend.numpy import workers
 from gpudl.errors import UsageError
 
@@ -124,6 +125,73 @@ def test_an_error_in_any_thread_arrives(set_threads: Callable[[int], None], wron
     with pytest.raises(ArithmeticError, match=f"piece {wrong}"):
         workers.run(work, workers.blocks(8, 1), workers.SMALL)
     workers.run(lambda pieces: None, workers.blocks(8, 1), workers.SMALL)  # the pool is none the worse for it
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 8])
+def test_what_comes_later_is_done_once(set_threads: Callable[[int], None], count: int) -> None:
+    """Whether it comes later does not depend on the number of threads; while it does, all else goes on."""
+    set_threads(count)
+    done: list[tuple[int, int]] = []
+    found = workers.begin(lambda pieces: done.extend(pieces), workers.blocks(50, 1), workers.SMALL, lambda: "ended")
+    assert isinstance(found, Later)
+    others: list[tuple[int, int]] = []
+    workers.run(lambda pieces: others.extend(pieces), workers.blocks(50, 1), workers.SMALL)
+    assert sorted(others) == workers.blocks(50, 1)
+    assert found.result() == "ended" and sorted(done) == workers.blocks(50, 1)
+
+
+def test_other_threads_begin_with_it(set_threads: Callable[[int], None]) -> None:
+    set_threads(2)
+    begun = threading.Event()
+    names = []
+
+    def work(pieces: Iterator[tuple[int, int]]) -> None:
+        for _ in pieces:
+            names.append(threading.current_thread().name)
+            begun.set()
+
+    found = workers.begin(work, workers.blocks(2, 1), workers.SMALL, lambda: len(names))
+    assert begun.wait(10) and names[0] == "gpudl"
+    assert now(found) == 2
+
+
+def test_small_work_does_not_come_later(set_threads: Callable[[int], None]) -> None:
+    set_threads(2)
+    done: list[tuple[int, int]] = []
+    work = lambda pieces: done.extend(pieces)  # noqa: E731
+    assert workers.begin(work, workers.blocks(2, 1), workers.SMALL - 1, lambda: len(done)) == 2
+    assert workers.begin(work, workers.blocks(1, 1), workers.SMALL, lambda: len(done)) == 3
+
+    def inside(pieces: Iterator[tuple[int, int]]) -> None:
+        for _ in pieces:
+            assert workers.begin(work, workers.blocks(2, 1), workers.SMALL, lambda: "ended") == "ended"
+
+    workers.run(inside, workers.blocks(2, 1), workers.SMALL)
+    assert len(done) == 7
+
+
+@pytest.mark.parametrize("count", [1, 2, 8])
+def test_its_error_arrives_with_its_result(set_threads: Callable[[int], None], count: int) -> None:
+    set_threads(count)
+
+    def fail(pieces: Iterator[tuple[int, int]]) -> None:
+        raise ArithmeticError("in a piece")
+
+    found = workers.begin(fail, workers.blocks(8, 1), workers.SMALL, lambda: None)
+    with pytest.raises(ArithmeticError, match="in a piece"):
+        now(found)
+    assert not workers.single_threaded_blas.active
+    workers.run(lambda pieces: None, workers.blocks(8, 1), workers.SMALL)
+
+
+def test_the_pool_may_end_before_it_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GPUDL_NUM_THREADS", "2")
+    monkeypatch.setattr(workers, "_pool", None)
+    done: list[tuple[int, int]] = []
+    found = workers.begin(lambda pieces: done.extend(pieces), workers.blocks(8, 1), workers.SMALL, lambda: None)
+    workers.reset()
+    now(found)
+    assert sorted(done) == workers.blocks(8, 1)
 
 
 def test_blocks_cover_the_whole() -> None:

@@ -91,3 +91,8 @@ def kernel_gradient(x: Array, dy: Array, conv: ConvGeometry) -> Array:
     shared = tiles.shared_bytes(itemsize, a_is_deep=False)
     launch("conv2d", "kernel_gradient", macros, grid, tiles.threads, (x, dy, parts, share, g.numbers), shared)
     return sum_of_parts(parts, x.dtype)
+
+
+def begin_kernel_gradient(x: Array, dy: Array, conv: ConvGeometry) -> Array:
+    """As `kernel_gradient`: a launch is begun, and not waited for, as it is."""
+    return kernel_gradient(x, dy, conv)

@@ -15,12 +15,13 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
+from gpudl.backend.later import Later, now
 from gpudl.backend.numpy import winograd
 from gpudl.backend.numpy.dense import finish
 from gpudl.backend.numpy.kept import kept
 from gpudl.backend.numpy.products import product
 from gpudl.backend.numpy.rows import finish_rows
-from gpudl.backend.numpy.workers import Piece, blocks, run
+from gpudl.backend.numpy.workers import Piece, begin, blocks, run
 from gpudl.shapes import ConvGeometry, WindowAxis
 
 BLOCK = 1 << 18
@@ -203,11 +204,16 @@ def input_gradient(dy: np.ndarray, kernel: np.ndarray, conv: ConvGeometry) -> np
 
 def kernel_gradient(x: np.ndarray, dy: np.ndarray, conv: ConvGeometry) -> np.ndarray:
     """x (N, H, W, C), dy (N, P, Q, K) -> dkernel (R, S, C / groups, K). Blocks are summed in a fixed order."""
+    return now(begin_kernel_gradient(x, dy, conv))
+
+
+def begin_kernel_gradient(x: np.ndarray, dy: np.ndarray, conv: ConvGeometry) -> np.ndarray | Later:
+    """As `kernel_gradient`, but it may come later; until then x and dy must not be written to."""
     groups, filters = conv.groups, conv.filters // conv.groups
     if _is_pointwise(conv):
         return product(x.reshape(-1, conv.channels).T, dy.reshape(-1, conv.filters)).reshape(conv.kernel_shape)
     if winograd.suits(conv, x.dtype):
-        return winograd.kernel_gradient(x, dy, conv)
+        return winograd.begin_kernel_gradient(x, dy, conv)
     images = _images_per_block(conv)
     # The batch is cut into runs of blocks, the same whatever the number of threads; a run adds up its own sum.
     spans = blocks(conv.batch, max(images, -(-conv.batch // SHARES)))
@@ -230,6 +236,8 @@ def kernel_gradient(x: np.ndarray, dy: np.ndarray, conv: ConvGeometry) -> np.nda
                 if first:
                     total += part
 
-    run(work, spans, _size(conv))
-    total = sums[0] if len(spans) == 1 else sums.sum(axis=0)
-    return total.transpose(1, 0, 2).reshape(conv.kernel_shape)
+    def added_up() -> np.ndarray:
+        total = sums[0] if len(spans) == 1 else sums.sum(axis=0)
+        return total.transpose(1, 0, 2).reshape(conv.kernel_shape)
+
+    return begin(work, spans, _size(conv), added_up)

@@ -36,7 +36,8 @@ def _compiled(make: Callable[..., Loop], constants: tuple[int, ...]) -> Loop | N
         from numba import njit  # pyright: ignore[reportMissingImports]
     except ImportError:  # also where numba does not know this version of NumPy
         return None
-    settings = {"nogil": True, "error_model": "numpy"}
+    # "contract": a multiplication and an addition may be one instruction, which rounds once.
+    settings: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
     try:
         return njit(cache=True, **settings)(make(*constants))
     except RuntimeError:  # there is nowhere to write

@@ -25,9 +25,10 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from gpudl import config
+from gpudl.backend.later import Later
 from gpudl.backend.numpy.kept import kept
 from gpudl.backend.numpy.rows import finish_rows
-from gpudl.backend.numpy.workers import SMALL, Piece, blocks, run
+from gpudl.backend.numpy.workers import SMALL, Piece, begin, blocks, run
 from gpudl.shapes import ConvGeometry
 
 POINTS = 0, 2 / 3, -2 / 3, 3 / 2, -3 / 2
@@ -296,8 +297,8 @@ def forward(
     return y
 
 
-def kernel_gradient(x: np.ndarray, dy: np.ndarray, conv: ConvGeometry) -> np.ndarray:
-    """x (N, H, W, C), dy (N, P, Q, K) -> dkernel (3, 3, C, K). Blocks are summed in a fixed order."""
+def begin_kernel_gradient(x: np.ndarray, dy: np.ndarray, conv: ConvGeometry) -> np.ndarray | Later:
+    """x (N, H, W, C), dy (N, P, Q, K) -> dkernel (3, 3, C, K), maybe later. Blocks are summed in a fixed order."""
     plan = _plan(conv, BLOCK, keeps_inputs=True)
     size = READ * READ * conv.channels * conv.filters
     shares = min(MOST_SHARES, max(2, LARGEST_SUMS // size), plan.count)
@@ -316,5 +317,4 @@ def kernel_gradient(x: np.ndarray, dy: np.ndarray, conv: ConvGeometry) -> np.nda
                 if number > start:
                     total += part
 
-    run(work, spans, plan.work)
-    return _joined_gradient(sums)
+    return begin(work, spans, plan.work, lambda: _joined_gradient(sums))

@@ -14,14 +14,16 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from queue import SimpleQueue
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from threadpoolctl import ThreadpoolController
 
+from gpudl.backend.later import Later
 from gpudl.errors import UsageError
 
 Piece: TypeAlias = tuple[int, int]
 Work: TypeAlias = Callable[[Iterator[Piece]], None]
+Result = TypeVar("Result")
 
 SMALL = 1 << 16
 """Elements below which waking a thread costs more than it saves (some 25 microseconds, measured)."""
@@ -94,9 +96,17 @@ class _Pool:
 
         Whoever is free takes the next piece. A thread that wakes late finds none left and keeps nobody waiting.
         """
+        self.finish(self.begin(work, pieces, len(pieces) - 1))
+
+    def begin(self, work: Work, pieces: list[Piece], helpers: int) -> _Job:
+        """Let up to so many other threads begin with the pieces."""
         job = _Job(work, pieces)
-        for queue in self._queues[: len(pieces) - 1]:
+        for queue in self._queues[:helpers]:
             queue.put(job)
+        return job
+
+    def finish(self, job: _Job) -> None:
+        """Take part in what is left, and wait for the others; raise what any of them raised."""
         _place.is_at_work = True
         try:
             error = job.join_in()
@@ -190,18 +200,48 @@ def blocks(total: int, size: int) -> list[Piece]:
     return [(start, min(start + size, total)) for start in range(0, total, size)]
 
 
+def _is_to_be_shared(pieces: list[Piece], elements: int) -> bool:
+    return elements >= SMALL and len(pieces) > 1 and not _place.is_at_work
+
+
+def _all_threads() -> _Pool:
+    global _pool
+    if _pool is None:
+        _pool = _Pool(thread_count())
+    return _pool
+
+
 def run(work: Work, pieces: list[Piece], elements: int) -> None:
     """Have `work` go through the pieces, on several threads at once if that pays; `work` iterates once over its share.
 
     `elements` is the size of the whole work, by which small work stays on the caller's thread.
     """
-    global _pool
-    if elements >= SMALL and len(pieces) > 1 and not _place.is_at_work:
-        if _pool is None:
-            _pool = _Pool(thread_count())
-        if _pool.count > 1:
-            with single_threaded_blas:
-                _pool.run(work, pieces)
-            return
     with single_threaded_blas:
-        work(iter(pieces))
+        if _is_to_be_shared(pieces, elements) and (pool := _all_threads()).count > 1:
+            pool.run(work, pieces)
+        else:
+            work(iter(pieces))
+
+
+def begin(work: Work, pieces: list[Piece], elements: int, ended: Callable[[], Result]) -> Result | Later:
+    """As `run`, and return `ended()`; or, where the work is large, let the other threads begin and return it later.
+
+    Whether it comes later depends on the work, never on the number of threads: gradients are added up in the same order
+    with one.
+    """
+    if not _is_to_be_shared(pieces, elements):
+        run(work, pieces, elements)
+        return ended()
+
+    def with_blas_held(share: Iterator[Piece]) -> None:
+        with single_threaded_blas:
+            work(share)
+
+    pool = _all_threads()
+    job = pool.begin(with_blas_held, pieces, len(pieces))
+
+    def result() -> Result:
+        pool.finish(job)
+        return ended()
+
+    return Later(result)
