@@ -7,12 +7,12 @@ from contextlib import ExitStack
 from typing import Any
 
 
-def fit_step(model: Any, x: Any, y: Any, entered: ExitStack) -> Callable[[], None]:
+def fit_step(model: Any, x: Any, y: Any, entered: ExitStack, from_logits: bool = True) -> Callable[[], None]:
     """Return a step with Adam on one batch; metrics are left out. `entered` keeps what `fit` enters once."""
     import gpudl
     from gpudl.backend.numpy.workers import single_threaded_blas
 
-    model.compile("adam", gpudl.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.compile("adam", gpudl.losses.SparseCategoricalCrossentropy(from_logits=from_logits))
     model.step_weights = model.trainable_weights
     entered.enter_context(model.steady())
     entered.enter_context(single_threaded_blas)

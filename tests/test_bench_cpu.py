@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 from xml.etree import ElementTree
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from bench import fit_step
-from bench.cpu import calls, chart, steps
+from bench.cpu import calls, chart, reasons, steps
 from bench.cpu.__main__ import goal_of, row
 
 NAMES = [f"step: {name}" for name in steps.NETWORKS] + calls.names()
@@ -58,3 +59,36 @@ def test_the_picture() -> None:
     bars = [each for each in picture.iter() if each.tag.endswith("rect")][1:]
     left, right = (float(bar.get("x", "")) for bar in bars)
     assert left > right, "what is slower begins left of 1"
+
+
+@pytest.mark.parametrize(
+    ("make", "arguments"),
+    [
+        (reasons.einsum_of_windows, ()),
+        (reasons.maximum_of_rows, ()),
+        (reasons.maximum_of_neighbours, (32,)),
+        (reasons.passes_of_pooling, (2, 4, 4, 4, 3)),
+        (reasons.pooling, (2, 4, 4, 3)),
+        (reasons.step, ("digits", 16, 8, 1)),
+    ],
+)
+def test_what_is_timed_for_a_reason_runs(make: Callable[..., Callable[[], Any]], arguments: tuple[Any, ...]) -> None:
+    make(*arguments)()
+
+
+def test_passes_of_pooling_are_those_of_pooling() -> None:
+    """The figure would say nothing if they were others."""
+    arrays = {}
+    passes = reasons.passes_of_pooling(1, 2, 6, 4, 3)
+    for name, cell in zip(passes.__code__.co_freevars, passes.__closure__ or (), strict=True):
+        arrays[name] = cell.cell_contents
+    passes()
+    windows = arrays["x"].reshape(2, 3, 2, 2, 2, 3)
+    np.testing.assert_array_equal(arrays["y"], windows.max(axis=(2, 4)))
+
+
+def test_jobs_run_at_the_same_time_and_say_where_they_fail() -> None:
+    one = reasons.Job(reasons.pooling, (2, 4, 4, 3), threads=1)
+    assert reasons.milliseconds(0.01, one, one) > 0
+    with pytest.raises(EOFError):
+        reasons.milliseconds(0.01, reasons.Job(reasons.pooling, ("no shape",)))

@@ -49,7 +49,8 @@ def machine() -> str:
     blas = [f"{each['internal_api']} for {each.get('architecture', '?')}" for each in threadpool_info()]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     numba = f", numba {version('numba')}" if find_spec("numba") else ""
-    libraries = f"NumPy {version('numpy')} ({', '.join(blas)}){numba}, PyTorch {version('torch')}"
+    torch = f", PyTorch {version('torch')}" if find_spec("torch") else ""
+    libraries = f"NumPy {version('numpy')} ({', '.join(blas)}){numba}{torch}"
     return f"{cores} cores, {platform.machine()}, {libraries}"
 
 

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 EPOCHS = 12
 
 
-def _run(command: list[str]) -> tuple[float, float]:
+def run(command: list[str]) -> tuple[float, float]:
     """Run a command -> seconds, and the MB of memory that it needed at most."""
     began = time.perf_counter()
     written = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
@@ -27,9 +27,9 @@ def _run(command: list[str]) -> tuple[float, float]:
     return time.perf_counter() - began, used.ru_maxrss * (1024 if sys.platform != "darwin" else 1) / 1e6
 
 
-def _commands(what: str, folder: str) -> dict[str, list[str]]:
-    experiment, epochs = ("digits_cnn", EPOCHS) if what == "digits" else ("mnist_cnn", 1)
-    ours = [f"examples/{experiment}.toml", "--epochs", str(epochs), "--run-dir", f"{folder}/run", "--device", "cpu"]
+def commands(what: str, folder: str, epochs: int) -> dict[str, list[str]]:
+    """Return what trains "digits" or "mnist" from the shell, and saves it into the folder."""
+    ours = [f"examples/{what}_cnn.toml", "--epochs", str(epochs), "--run-dir", f"{folder}/run", "--device", "cpu"]
     return {
         "gpudl": [str(Path(sys.executable).with_name("gpudl")), "train", *ours],
         "torch": [sys.executable, "-m", "bench.cpu.torch_script", what, str(epochs), f"{folder}/model.pt"],
@@ -45,11 +45,11 @@ def digits(turns: int) -> dict[str, float]:
     for _ in range(turns + 1):
         for library in times:
             with tempfile.TemporaryDirectory() as folder:
-                times[library].append(_run(_commands("digits", folder)[library])[0])
+                times[library].append(run(commands("digits", folder, EPOCHS)[library])[0])
     return {library: statistics.median(found[1:]) for library, found in times.items()}
 
 
 def memory() -> dict[str, float]:
     """Return the peak memory in MB of the process that trains the MNIST CNN for an epoch."""
     with tempfile.TemporaryDirectory() as folder:
-        return {library: _run(command)[1] for library, command in _commands("mnist", folder).items()}
+        return {library: run(command)[1] for library, command in commands("mnist", folder, 1).items()}
