@@ -13,7 +13,7 @@ import itertools
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ContextDecorator
+from contextlib import ContextDecorator, suppress
 from typing import Any, ParamSpec, TypeAlias, TypeVar
 
 import numpy as np
@@ -158,7 +158,7 @@ class Tensor:
         except MemoryError as error:
             raise out_of_memory(error, f"the gradient of {node.op.__name__}, to a value of {tensor.shape}") from None
         finally:
-            underway.settle()  # after an error, too: nobody is left at work on what is gone
+            underway.abandon()
 
     def accumulate(self, gradient: Array) -> None:
         """Add to this leaf's gradient."""
@@ -290,12 +290,11 @@ class _Underway:
     def add(self, source: Tensor, part: Array | Later) -> None:
         """Give a part of its gradient to a leaf at once, or keep it until the turn of the Tensor comes."""
         if isinstance(part, Later):
-            self.settle()  # one at a time: more would keep alive what they are made of
-            if source.node is None:
-                self.later = source, part
-                return
-            part = part.result()
-        if source.node is None:
+            before, self.later = self.later, (source, part)
+            self._give(before)  # one is enough: more would keep alive what they are made of
+            if source.node is not None:
+                self.settle()
+        elif source.node is None:
             source.accumulate(part)
         else:
             known = self.pending.get(id(source))
@@ -303,9 +302,23 @@ class _Underway:
 
     def settle(self) -> None:
         """Wait for the gradient that comes later, if there is one."""
+        last, self.later = self.later, None
+        self._give(last)
+
+    def _give(self, last: tuple[Tensor, Later] | None) -> None:
+        if last is not None:
+            source, part = last
+            try:
+                gradient = part.result()
+            except MemoryError as error:
+                raise out_of_memory(error, f"the gradient for a value of {source.shape}") from None
+            self.add(source, gradient)
+
+    def abandon(self) -> None:
+        """After an error: wait until nobody is at work any more. Another error would say less than the first."""
         if self.later is not None:
-            (leaf, part), self.later = self.later, None
-            leaf.accumulate(part.result())
+            with suppress(Exception):
+                self.later[1].result()
 
 
 def _pass_back(node: Node, dy: Array, underway: _Underway) -> None:

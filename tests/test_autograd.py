@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from gpudl import autograd, ops
 from gpudl.autograd import Parameter, Tensor, differentiable, no_grad
 from gpudl.backend.later import Later
-from gpudl.errors import UsageError
+from gpudl.errors import OutOfMemoryError, UsageError
 from gpudl.testing import check_close, check_op
 
 SEEDS = st.integers(0, 2**16)
@@ -541,6 +541,34 @@ def test_an_error_in_the_pass_leaves_nobody_at_work() -> None:
     with pytest.raises(ArithmeticError, match="on the way back"):
         product(broken(leaf([2.0])), leaf([3.0]), name="b").backward(np.ones(1))
     assert started == ended == ["b"]
+
+
+def test_an_error_of_one_that_comes_later_does_not_lose_the_next() -> None:
+    ended: list[str] = []
+
+    @differentiable
+    def product(a: Any, b: Any, *, name: str) -> Any:
+        def fail() -> Any:
+            ended.append(name)
+            raise ArithmeticError(name)
+
+        return a * b, (lambda dy: dy * b, lambda dy: Later(fail))
+
+    with pytest.raises(ArithmeticError, match="last"):
+        product(product(leaf([2.0]), leaf([3.0]), name="first"), leaf([5.0]), name="last").backward(np.ones(1))
+    assert ended == ["last", "first"]
+
+
+def test_no_room_for_one_that_comes_later_is_said_of_that() -> None:
+    @differentiable
+    def product(a: Any, b: Any) -> Any:
+        def fail() -> Any:
+            raise MemoryError("Unable to allocate 3.00 GiB for an array")
+
+        return a * b, (lambda dy: dy * b, lambda dy: Later(fail))
+
+    with pytest.raises(OutOfMemoryError, match=r"the gradient for a value of \(3,\): out of memory: 3.00 GiB asked"):
+        (product(leaf([2.0]), leaf([1.0, 2.0, 3.0])) * 2).sum().backward()
 
 
 class Symbol:

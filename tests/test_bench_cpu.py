@@ -69,15 +69,15 @@ def test_the_picture() -> None:
         (reasons.maximum_of_neighbours, (32,)),
         (reasons.passes_of_pooling, (2, 4, 4, 4, 3)),
         (reasons.pooling, (2, 4, 4, 3)),
-        (reasons.step, ("digits", 16, 8, 1)),
+        (reasons.step, ("digits", 16, 8, 8, 1)),
+        (reasons.products_of_mlp, ()),
     ],
 )
 def test_what_is_timed_for_a_reason_runs(make: Callable[..., Callable[[], Any]], arguments: tuple[Any, ...]) -> None:
     make(*arguments)()
 
 
-def test_passes_of_pooling_are_those_of_pooling() -> None:
-    """The figure would say nothing if they were others."""
+def test_passes_of_pooling_take_its_maxima() -> None:
     arrays = {}
     passes = reasons.passes_of_pooling(1, 2, 6, 4, 3)
     for name, cell in zip(passes.__code__.co_freevars, passes.__closure__ or (), strict=True):

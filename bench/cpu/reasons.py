@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +37,17 @@ ENTERED = ExitStack()
 CNN_POOLING = (128, 28, 28, 32), (128, 14, 14, 64)
 """What the poolings of the CNN are given."""
 
-CACHED = 1 << 17
-"""Numbers of images that lie in the cache."""
+CACHED = 1 << 16
+"""Numbers of images that, with what becomes of them, lie in a second-level cache of a mebibyte."""
+
+MAXIMA = 125_440
+"""Numbers that are compared in pairs, in the cache too."""
 
 PASSES = "three maxima, three comparisons, four products"
-"""What `passes_of_pooling` does."""
+"""What `passes_of_pooling` does, in words."""
+
+SIZES = 16, 24, 32
+"""Batches through whose times a line is laid."""
 
 PATIENCE = 120
 """Seconds that one process waits for another to be ready."""
@@ -75,23 +82,38 @@ def _serve(job: Job, seconds: float, ready: Any, pipe: Any) -> None:
         call()
     times = []
     ready.wait(PATIENCE)
+    own, everybody = time.thread_time(), time.process_time()
     end = time.perf_counter() + seconds
     while (began := time.perf_counter()) < end or len(times) < 3:
         call()
         times.append(1e3 * (time.perf_counter() - began))
-    pipe.send(statistics.median(times))
+    own, everybody = time.thread_time() - own, time.process_time() - everybody
+    pipe.send((statistics.median(times), 1e3 * own / len(times), 1e3 * everybody / len(times)))
+
+
+def timed(seconds: float, *jobs: Job) -> tuple[float, float, float]:
+    """Return the median milliseconds of a call, and those of the processor: of the thread that calls, and of all.
+
+    Of several jobs, which run at the same time, it is the mean of theirs.
+    """
+    context = multiprocessing.get_context("spawn")
+    ready, pipes, processes = context.Barrier(len(jobs)), [], []
+    for job in jobs:
+        ours, theirs = context.Pipe(duplex=False)
+        processes.append(context.Process(target=_serve, args=(job, seconds, ready, theirs), daemon=True))
+        processes[-1].start()
+        theirs.close()  # so that the end of the process is the end of the pipe
+        pipes.append(ours)
+    found = [pipe.recv() for pipe in pipes]
+    for process in processes:
+        process.join()
+    wall, own, everybody = map(statistics.mean, zip(*found, strict=True))
+    return wall, own, everybody
 
 
 def milliseconds(seconds: float, *jobs: Job) -> float:
-    """Return the median milliseconds of a call; of several jobs, which run at the same time, the mean of theirs."""
-    context = multiprocessing.get_context("spawn")
-    ready, pipes = context.Barrier(len(jobs)), []
-    for job in jobs:
-        ours, theirs = context.Pipe(duplex=False)
-        context.Process(target=_serve, args=(job, seconds, ready, theirs), daemon=True).start()
-        theirs.close()  # so that the end of the process is the end of the pipe
-        pipes.append(ours)
-    return statistics.mean(pipe.recv() for pipe in pipes)
+    """Return the first of what `timed` does."""
+    return timed(seconds, *jobs)[0]
 
 
 def _draw(*shapes: tuple[int, ...]) -> list[Any]:
@@ -101,17 +123,44 @@ def _draw(*shapes: tuple[int, ...]) -> list[Any]:
     return [rng.standard_normal(shape).astype(np.float32) for shape in shapes]
 
 
-def step(network: str, batch: int, size: int, channels: int) -> Call:
+def step(network: str, batch: int, *shape: int) -> Call:
     """A training step of a network of models.py, or of the one in examples/digits_cnn.toml."""
     import numpy as np
 
     from bench import models
     from bench.fit_step import fit_step
 
-    model = {"resnet": lambda: models.resnet((16, 32, 64)), "cnn": models.cnn, "digits": _digits}[network]()
-    (x,) = _draw((batch, size, size, channels))
+    makers: dict[str, Callable[[], Any]] = {
+        "resnet": lambda: models.resnet((16, 32, 64)), "cnn": models.cnn, "digits": _digits,
+        "mlp 64": lambda: models.mlp(64, 64, 10), "mlp 784": lambda: models.mlp(*MLP),
+    }  # fmt: skip
+    model = makers[network]()
+    (x,) = _draw((batch, *shape))
     y = np.random.default_rng(0).integers(0, 10, batch)
     return fit_step(model, x, y, ENTERED, from_logits=network != "digits")
+
+
+MLP = 784, 256, 128, 10
+
+
+def products_of_mlp() -> Call:
+    """The products of matrices of a step of the larger MLP, as gpudl makes them: eight."""
+    from gpudl.backend.numpy import dense
+    from gpudl.backend.numpy.workers import single_threaded_blas
+
+    ENTERED.enter_context(single_threaded_blas)
+    pairs = list(pairwise(MLP))
+    inputs, kernels = _draw(*[(128, i) for i, _ in pairs]), _draw(*pairs)
+    gradients = _draw(*[(128, o) for _, o in pairs])
+
+    def products() -> None:
+        for x, kernel, dy in zip(inputs, kernels, gradients, strict=True):
+            dense.forward(x, kernel, None, False)
+            dense.kernel_gradient(x, dy)
+            if x is not inputs[0]:
+                dense.input_gradient(dy, kernel)
+
+    return products
 
 
 def _digits() -> Any:
@@ -170,11 +219,8 @@ def maximum_of_rows() -> Call:
     return lambda: np.maximum(a, b, out=y)
 
 
-MAXIMA = 125_440
-
-
 def passes_of_pooling(at_once: int, images: int, height: int, width: int, channels: int) -> Call:
-    """What cannot be left out of max pooling 2x2: three maxima, three times which number it is, and four products."""
+    """What NumPy needs at least for max pooling 2x2 and its gradient: passes like these, and more to make the masks."""
     import numpy as np
 
     x, dx = _draw(*[(images, height, width, channels)] * 2)
@@ -214,7 +260,7 @@ def of_depthwise(seconds: float) -> list[Figure]:
     cached = milliseconds(seconds, Job(einsum_of_windows, ()))
     padding = milliseconds(seconds, Job(padding_of_images, ()))
     return [
-        Figure(work, "multiply-adds of einsum on one core, all in the cache", adds / cached / 1e6, "a ns"),
+        Figure(work, "multiply-adds of einsum on one core, all in the cache", adds / cached / 1e6, "per ns"),
         Figure(work, "all of them at that rate on two cores", 32 * cached / 2, "ms"),
         Figure(work, "copying the images into their padding on two cores", padding / 2, "ms"),
         Figure(work, "forward", milliseconds(seconds, Job(depthwise_forward, ())), "ms"),
@@ -223,10 +269,10 @@ def of_depthwise(seconds: float) -> list[Figure]:
 
 def of_pooling(seconds: float) -> list[Figure]:
     """How short rows slow NumPy's loops down."""
-    found = [Figure("max pooling", "maxima of rows that follow each other", _rate(seconds, maximum_of_rows), "a ns")]
+    found = [Figure("max pooling", "maxima of rows that follow each other", _rate(seconds, maximum_of_rows), "per ns")]
     for channels in (64, 32):
         rate = _rate(seconds, maximum_of_neighbours, channels)
-        found.append(Figure("max pooling", f"maxima of neighbouring pixels of {channels} channels", rate, "a ns"))
+        found.append(Figure("max pooling", f"maxima of neighbouring pixels of {channels} channels", rate, "per ns"))
     total = 0.0
     for images, *shape in CNN_POOLING:
         work = f"max pooling 2x2, {shape[2]}, {shape[0]}x{shape[1]}, batch {images}"
@@ -241,7 +287,7 @@ def of_pooling(seconds: float) -> list[Figure]:
     found.append(Figure("step: CNN 32-64-128", "of which the two max poolings", total, "ms"))
     return [
         *found,
-        Figure("step: CNN 32-64-128", "batch 128", milliseconds(seconds, Job(step, ("cnn", 128, 28, 1))), "ms"),
+        Figure("step: CNN 32-64-128", "batch 128", milliseconds(seconds, Job(step, ("cnn", 128, 28, 28, 1))), "ms"),
     ]
 
 
@@ -250,35 +296,50 @@ def _rate(seconds: float, make: Callable[..., Call], *arguments: int) -> float:
 
 
 def of_threads(seconds: float) -> list[Figure]:
-    """What it costs two threads that they share an interpreter."""
-    work = "step: ResNet 16-32-64"
-    half = Job(step, ("resnet", 32, 32, 3), threads=1)
+    """What a second thread of the same interpreter cannot take over, and what two processes can."""
+    work, whole_batch, image = "step: ResNet 16-32-64", ("resnet", 64, 32, 32, 3), (32, 32, 3)
+    half = Job(step, ("resnet", 32, *image), threads=1)
+    wall, own, everybody = timed(seconds, Job(step, whole_batch))
     return [
-        Figure(work, "batch 64, one thread", milliseconds(seconds, Job(step, ("resnet", 64, 32, 3), 1)), "ms"),
-        Figure(work, "batch 64, two threads", milliseconds(seconds, Job(step, ("resnet", 64, 32, 3))), "ms"),
-        Figure(work, "batch 32, one thread", milliseconds(seconds, half), "ms"),
+        Figure(work, "batch 64, one thread", milliseconds(seconds, Job(step, whole_batch, threads=1)), "ms"),
+        Figure(work, "batch 64, two threads", wall, "ms"),
+        Figure(work, "of which the calling thread computes", own, "ms"),
+        Figure(work, "and the other", everybody - own, "ms"),
         Figure(
-            work, "batch 32, one thread, in two processes at the same time", milliseconds(seconds, half, half), "ms"
+            work,
+            "batch 64, two threads, more of it shared",
+            milliseconds(seconds, Job(step_with_more_shared, ())),
+            "ms",
         ),
+        Figure(work, "batch 32, one thread", milliseconds(seconds, half), "ms"),
+        Figure(work, "batch 32, one thread, in two processes at once", milliseconds(seconds, half, half), "ms"),
     ]
 
 
-def of_digits(seconds: float, turns: int) -> list[Figure]:
-    """What is there of a small step whatever its batch, and of a short run besides its steps."""
-    sizes = 16, 32, 64
-    times = [milliseconds(seconds, Job(step, ("digits", size, 8, 1), threads=1)) for size in sizes]
-    slope, at_none = statistics.linear_regression(sizes, times)
-    found = [
-        Figure("digits", f"step of a batch of {size}", each, "ms") for size, each in zip(sizes, times, strict=True)
-    ]
-    found.append(Figure("digits", "step of a batch of none, by the line through these", at_none, "ms"))
-    found.append(Figure("digits", "each further image", 1e3 * slope, "us"))
-    two = milliseconds(seconds, Job(step, ("digits", 32, 8, 1)))
-    found.append(Figure("digits", "step of a batch of 32, two threads", two, "ms"))
+def step_with_more_shared() -> Call:
+    """The ResNet's step where batch normalization and ReLU are cut into blocks a quarter as large."""
+    from gpudl.backend.numpy import batch_norm, relu
+
+    batch_norm.BLOCK //= 4
+    relu.BLOCK //= 4
+    return step("resnet", 64, 32, 32, 3)
+
+
+def of_small_steps(seconds: float, turns: int) -> list[Figure]:
+    """What there is of a small step whatever its batch, what products take of it, and of a run besides its steps."""
+    found = []
+    for work, network, shape in (("step: MLP 64-64-10", "mlp 64", (64,)), ("digits", "digits", (8, 8, 1))):
+        times = [milliseconds(seconds, Job(step, (network, size, *shape), threads=1)) for size in SIZES]
+        found += [Figure(work, f"batch {size}", each, "ms") for size, each in zip(SIZES, times, strict=True)]
+        slope, none = statistics.linear_regression(SIZES, times)
+        found.append(Figure(work, "batch of none, by the line through these", none, "ms"))
+        found.append(Figure(work, "each further sample", 1e3 * slope, "us"))
     for epochs in (1, whole.EPOCHS):
-        runs = [_run_of_digits(epochs) for _ in range(turns)]
-        found.append(Figure("digits", f"from the shell prompt, epochs: {epochs}", statistics.median(runs), "s"))
-    return found
+        runs = [_run_of_digits(epochs) for _ in range(turns + 1)]
+        found.append(Figure("digits", f"from the shell prompt, epochs: {epochs}", statistics.median(runs[1:]), "s"))
+    work = "step: MLP 784-256-128-10"
+    found.append(Figure(work, "its eight products", milliseconds(seconds, Job(products_of_mlp, ())), "ms"))
+    return [*found, Figure(work, "batch 128", milliseconds(seconds, Job(step, ("mlp 784", 128, 784))), "ms")]
 
 
 def _run_of_digits(epochs: int) -> float:
@@ -296,7 +357,7 @@ def main() -> None:
         *of_threads(options.seconds),
         *of_depthwise(options.seconds),
         *of_pooling(options.seconds),
-        *of_digits(options.seconds, options.turns),
+        *of_small_steps(options.seconds, options.turns),
     ]
     table = Table(title=machine(), box=box.MARKDOWN)
     table.add_column("work")

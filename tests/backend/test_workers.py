@@ -32,6 +32,13 @@ def conv2d(x: Any, kernel: Any) -> Any:
     return ops.conv2d(x, kernel, padding="same")
 
 
+def conv2d_three_times(x: Any, kernel: Any) -> Any:
+    """The gradients for one kernel are added up as each comes."""
+    for _ in range(2):
+        x = ops.relu(conv2d(x, kernel)[..., :8])
+    return conv2d(x, kernel)
+
+
 def strided_conv2d(x: Any, kernel: Any) -> Any:
     return ops.conv2d(x, kernel, strides=2, padding="same")
 
@@ -59,7 +66,17 @@ def batch_norm(x: Any, kernel: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    "op", [conv2d, strided_conv2d, grouped_conv2d, pointwise_conv2d, max_pool2d, average_pool2d, batch_norm]
+    "op",
+    [
+        conv2d,
+        conv2d_three_times,
+        strided_conv2d,
+        grouped_conv2d,
+        pointwise_conv2d,
+        max_pool2d,
+        average_pool2d,
+        batch_norm,
+    ],
 )
 @pytest.mark.parametrize("small", [0, workers.SMALL])
 @pytest.mark.parametrize("shape", [(131, 13, 11, 8), (32, 28, 28, 8), (3, 40, 40, 8)])
@@ -134,10 +151,12 @@ def test_what_comes_later_is_done_once(set_threads: Callable[[int], None], count
     done: list[tuple[int, int]] = []
     found = workers.begin(lambda pieces: done.extend(pieces), workers.blocks(50, 1), workers.SMALL, lambda: "ended")
     assert isinstance(found, Later)
+    assert workers.single_threaded_blas.active, "else products meanwhile would depend on who is quicker"
     others: list[tuple[int, int]] = []
     workers.run(lambda pieces: others.extend(pieces), workers.blocks(50, 1), workers.SMALL)
     assert sorted(others) == workers.blocks(50, 1)
     assert found.result() == "ended" and sorted(done) == workers.blocks(50, 1)
+    assert not workers.single_threaded_blas.active
 
 
 def test_other_threads_begin_with_it(set_threads: Callable[[int], None]) -> None:

@@ -96,12 +96,16 @@ class _Pool:
 
         Whoever is free takes the next piece. A thread that wakes late finds none left and keeps nobody waiting.
         """
-        self.finish(self.begin(work, pieces, len(pieces) - 1))
+        self.finish(self.begin(work, pieces, self._queues[: len(pieces) - 1]))
 
-    def begin(self, work: Work, pieces: list[Piece], helpers: int) -> _Job:
-        """Let up to so many other threads begin with the pieces."""
+    def last(self, count: int) -> list[SimpleQueue[_Job | None]]:
+        """Return the queues of so many threads: those that `run` takes last."""
+        return self._queues[-count:]
+
+    def begin(self, work: Work, pieces: list[Piece], queues: list[SimpleQueue[_Job | None]]) -> _Job:
+        """Let some other threads begin with the pieces."""
         job = _Job(work, pieces)
-        for queue in self._queues[:helpers]:
+        for queue in queues:
             queue.put(job)
         return job
 
@@ -232,16 +236,15 @@ def begin(work: Work, pieces: list[Piece], elements: int, ended: Callable[[], Re
     if not _is_to_be_shared(pieces, elements):
         run(work, pieces, elements)
         return ended()
-
-    def with_blas_held(share: Iterator[Piece]) -> None:
-        with single_threaded_blas:
-            work(share)
-
     pool = _all_threads()
-    job = pool.begin(with_blas_held, pieces, len(pieces))
+    single_threaded_blas.__enter__()
+    job = pool.begin(work, pieces, pool.last(len(pieces)))
 
     def result() -> Result:
-        pool.finish(job)
-        return ended()
+        try:
+            pool.finish(job)
+            return ended()
+        finally:
+            single_threaded_blas.__exit__()
 
     return Later(result)
