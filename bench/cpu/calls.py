@@ -39,11 +39,12 @@ def make(library: str, name: str) -> Callable[[], Any]:
     kind, rest = name.split(" ", 1) if name.startswith("conv2d") else ("max pooling", name.removeprefix("max pooling "))
     layer, _, what = rest.rpartition(", ")
     if kind == "max pooling":
-        return (_our_pooling if library == "gpudl" else _torch_pooling)(library, POOLING[layer])
+        return (our_pooling if library == "gpudl" else _torch_pooling)(library, POOLING[layer])
     return (_our_convolution if library == "gpudl" else _torch_convolution)(library, CONVOLUTIONS[layer], what)
 
 
-def _draw(*shapes: tuple[int, ...]) -> list[Any]:
+def draw(*shapes: tuple[int, ...]) -> list[Any]:
+    """Return arrays of float32, the same each time."""
     import numpy as np
 
     rng = np.random.default_rng(0)
@@ -58,7 +59,7 @@ def _our_convolution(_: str, layer: Layer, what: str) -> Callable[[], Any]:
         conv = DepthwiseGeometry.of(layer.x, (layer.size, layer.size, layer.x[3], 1), 1, "same")
     else:
         conv = ConvGeometry.of(layer.x, (layer.size, layer.size, layer.x[3], layer.filters), 1, "same")
-    x, kernel, dy = _draw(conv.x_shape, conv.kernel_shape, conv.y_shape)
+    x, kernel, dy = draw(conv.x_shape, conv.kernel_shape, conv.y_shape)
     twin = kernels("depthwise" if layer.depthwise else "conv2d", x)
     if what == "forward":
         return lambda: twin.forward(x, kernel, None, conv)
@@ -72,7 +73,7 @@ def _torch_convolution(library: str, layer: Layer, what: str) -> Callable[[], An
     groups = channels if layer.depthwise else 1
     x, kernel, dy = (
         torch.from_numpy(a)
-        for a in _draw(
+        for a in draw(
             (batch, channels, height, width),
             (layer.filters, channels // groups, layer.size, layer.size),
             (batch, layer.filters, height, width),
@@ -87,12 +88,13 @@ def _torch_convolution(library: str, layer: Layer, what: str) -> Callable[[], An
     return lambda: backward(dy, x, kernel, None, *settings, [True, True, False])
 
 
-def _our_pooling(_: str, shape: tuple[int, int, int, int]) -> Callable[[], Any]:
+def our_pooling(_: str, shape: tuple[int, int, int, int]) -> Callable[[], Any]:
+    """Return max pooling 2x2 and its gradient."""
     from gpudl.backend import kernels
     from gpudl.shapes import PoolGeometry
 
     pool = PoolGeometry.of(shape, 2)
-    x, dy = _draw(pool.x_shape, pool.y_shape)
+    x, dy = draw(pool.x_shape, pool.y_shape)
     twin = kernels("pool2d", x)
     return lambda: twin.max_backward(dy, twin.max_forward(x, pool)[1], pool)
 
@@ -102,7 +104,7 @@ def _torch_pooling(library: str, shape: tuple[int, int, int, int]) -> Callable[[
 
     batch, height, width, channels = shape
     x, dy = (
-        torch.from_numpy(a) for a in _draw((batch, channels, height, width), (batch, channels, height // 2, width // 2))
+        torch.from_numpy(a) for a in draw((batch, channels, height, width), (batch, channels, height // 2, width // 2))
     )
     if library == "torch channels last":
         x, dy = (a.contiguous(memory_format=torch.channels_last) for a in (x, dy))

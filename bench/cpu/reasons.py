@@ -26,8 +26,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from bench.cpu import whole
+from bench.cpu import calls, whole
 from bench.cpu.__main__ import machine
+from bench.cpu.calls import draw
 
 Call = Callable[[], Any]
 
@@ -116,13 +117,6 @@ def milliseconds(seconds: float, *jobs: Job) -> float:
     return timed(seconds, *jobs)[0]
 
 
-def _draw(*shapes: tuple[int, ...]) -> list[Any]:
-    import numpy as np
-
-    rng = np.random.default_rng(0)
-    return [rng.standard_normal(shape).astype(np.float32) for shape in shapes]
-
-
 def step(network: str, batch: int, *shape: int) -> Call:
     """A training step of a network of models.py, or of the one in examples/digits_cnn.toml."""
     import numpy as np
@@ -135,7 +129,7 @@ def step(network: str, batch: int, *shape: int) -> Call:
         "mlp 64": lambda: models.mlp(64, 64, 10), "mlp 784": lambda: models.mlp(*MLP),
     }  # fmt: skip
     model = makers[network]()
-    (x,) = _draw((batch, *shape))
+    (x,) = draw((batch, *shape))
     y = np.random.default_rng(0).integers(0, 10, batch)
     return fit_step(model, x, y, ENTERED, from_logits=network != "digits")
 
@@ -150,8 +144,8 @@ def products_of_mlp() -> Call:
 
     ENTERED.enter_context(single_threaded_blas)
     pairs = list(pairwise(MLP))
-    inputs, kernels = _draw(*[(128, i) for i, _ in pairs]), _draw(*pairs)
-    gradients = _draw(*[(128, o) for _, o in pairs])
+    inputs, kernels = draw(*[(128, i) for i, _ in pairs]), draw(*pairs)
+    gradients = draw(*[(128, o) for _, o in pairs])
 
     def products() -> None:
         for x, kernel, dy in zip(inputs, kernels, gradients, strict=True):
@@ -177,7 +171,7 @@ def einsum_of_windows() -> Call:
     from gpudl.shapes import DepthwiseGeometry
 
     conv = DepthwiseGeometry.of((1, 56, 56, 64), (3, 3, 64, 1), 1, "same")
-    padded, kernel = _draw((1, 58, 58, 64), (3, 3, 64, 1))
+    padded, kernel = draw((1, 58, 58, 64), (3, 3, 64, 1))
     windows, y = depthwise._Windows.of(conv), np.empty(conv.y_shape, np.float32)
     weights = depthwise._rows_of(kernel, 56)
     return lambda: depthwise._slide(padded, weights, windows, y)
@@ -185,14 +179,12 @@ def einsum_of_windows() -> Call:
 
 def depthwise_forward() -> Call:
     """32 images of 56x56x64, 3x3."""
-    from bench.cpu import calls
-
     return calls.make("gpudl", "conv2d depthwise 3x3, 64, 56x56, batch 32, forward")
 
 
 def padding_of_images() -> Call:
     """The copy of those images into zeros that a depthwise convolution needs around them, one image at a time."""
-    (x, padded) = _draw((32, 56, 56, 64), (58, 58, 64))
+    (x, padded) = draw((32, 56, 56, 64), (58, 58, 64))
 
     def copy() -> None:
         for image in x:
@@ -205,7 +197,7 @@ def maximum_of_neighbours(channels: int) -> Call:
     """125,000 maxima of neighbouring pixels in rows of so many channels; all lies in the cache."""
     import numpy as np
 
-    (x,) = _draw((MAXIMA // channels, 2, channels))
+    (x,) = draw((MAXIMA // channels, 2, channels))
     y = np.empty((len(x), channels), np.float32)
     return lambda: np.maximum(x[:, 0], x[:, 1], out=y)
 
@@ -214,7 +206,7 @@ def maximum_of_rows() -> Call:
     """As many maxima of numbers that follow each other."""
     import numpy as np
 
-    a, b = _draw((MAXIMA,), (MAXIMA,))
+    a, b = draw((MAXIMA,), (MAXIMA,))
     y = np.empty(MAXIMA, np.float32)
     return lambda: np.maximum(a, b, out=y)
 
@@ -223,8 +215,8 @@ def passes_of_pooling(at_once: int, images: int, height: int, width: int, channe
     """What NumPy needs at least for max pooling 2x2 and its gradient: passes like these, and more to make the masks."""
     import numpy as np
 
-    x, dx = _draw(*[(images, height, width, channels)] * 2)
-    y, dy = _draw(*[(images, height // 2, width // 2, channels)] * 2)
+    x, dx = draw(*[(images, height, width, channels)] * 2)
+    y, dy = draw(*[(images, height // 2, width // 2, channels)] * 2)
     lost = np.empty((at_once, *y.shape[1:]), bool)
     taps = [(slice(None), slice(r, None, 2), slice(s, None, 2)) for r in range(2) for s in range(2)]
 
@@ -243,17 +235,6 @@ def passes_of_pooling(at_once: int, images: int, height: int, width: int, channe
     return passes
 
 
-def pooling(*shape: int) -> Call:
-    """Max pooling 2x2, forward and gradient."""
-    from gpudl.backend import kernels
-    from gpudl.shapes import PoolGeometry
-
-    pool = PoolGeometry.of((*shape[:3], shape[3]), 2)
-    x, dy = _draw(pool.x_shape, pool.y_shape)
-    twin = kernels("pool2d", x)
-    return lambda: twin.max_backward(dy, twin.max_forward(x, pool)[1], pool)
-
-
 def of_depthwise(seconds: float) -> list[Figure]:
     """What the multiply-adds and the padding of a depthwise convolution take of its time."""
     work, adds = "depthwise 3x3, 64, 56x56, batch 32", 9 * 56 * 56 * 64
@@ -268,7 +249,7 @@ def of_depthwise(seconds: float) -> list[Figure]:
 
 
 def of_pooling(seconds: float) -> list[Figure]:
-    """How short rows slow NumPy's loops down."""
+    """What the passes that NumPy needs at least take, how short rows slow them, and their share of the CNN's step."""
     found = [Figure("max pooling", "maxima of rows that follow each other", _rate(seconds, maximum_of_rows), "per ns")]
     for channels in (64, 32):
         rate = _rate(seconds, maximum_of_neighbours, channels)
@@ -281,7 +262,7 @@ def of_pooling(seconds: float) -> list[Figure]:
         found.append(Figure(work, f"{PASSES}, in the cache, two cores", passes, "ms"))
         half = Job(passes_of_pooling, (images // 8, images // 2, *shape), threads=1)
         found.append(Figure(work, f"{PASSES}, in two processes", milliseconds(seconds, half, half), "ms"))
-        needed = milliseconds(seconds, Job(pooling, (images, *shape)))
+        needed = milliseconds(seconds, Job(calls.our_pooling, ("gpudl", (images, *shape))))
         found.append(Figure(work, "forward and gradient", needed, "ms"))
         total += needed
     found.append(Figure("step: CNN 32-64-128", "of which the two max poolings", total, "ms"))

@@ -177,7 +177,10 @@ def test_other_threads_begin_with_it(set_threads: Callable[[int], None]) -> None
 def test_small_work_does_not_come_later(set_threads: Callable[[int], None]) -> None:
     set_threads(2)
     done: list[tuple[int, int]] = []
-    work = lambda pieces: done.extend(pieces)  # noqa: E731
+
+    def work(pieces: Iterator[tuple[int, int]]) -> None:
+        done.extend(pieces)
+
     assert workers.begin(work, workers.blocks(2, 1), workers.SMALL - 1, lambda: len(done)) == 2
     assert workers.begin(work, workers.blocks(1, 1), workers.SMALL, lambda: len(done)) == 3
 
