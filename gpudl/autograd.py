@@ -12,9 +12,9 @@ import inspect
 import itertools
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import ContextDecorator, suppress
-from typing import Any, ParamSpec, TypeAlias, TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ContextDecorator, contextmanager, suppress
+from typing import Any, ParamSpec, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -30,15 +30,38 @@ Value = TypeVar("Value")
 Backward: TypeAlias = Callable[[Array], Any] | tuple[Callable[[Array], Array | Later] | None, ...]
 """One function from dy to the gradients of all arrays, or one function per array, called only where it is wanted.
 
-Of the latter each may return its gradient later."""
+Of the latter each may return its gradient later, or be `Into`."""
+
+
+class Into:
+    """A way back `write(dy, out)` that fills `out`, where it is given one, instead of making an array."""
+
+    __slots__ = ("write",)
+
+    def __init__(self, write: Callable[[Array, Array | None], Array]) -> None:
+        self.write = write
+
+    def __call__(self, dy: Array) -> Array:
+        return self.write(dy, None)
 
 
 known_ops: dict[str, Callable[..., Any]] = {}
 """Every op by its name: what a saved graph may name."""
 
 
+class Listener(Protocol):
+    """Who is told, within `listening`, what is computed."""
+
+    def called(self, op: Callable[..., Any], arrays: tuple[Any, ...], settings: dict[str, Any], result: Any) -> None:
+        """An op, the function of plain arrays, was called and gave `result`. What ops call themselves is not told."""
+
+    def going_back(self, last: Tensor, gradient: Array | None) -> None:
+        """`backward(gradient)` is called on `last`."""
+
+
 class _Recording(threading.local):
     enabled = True
+    listener: Listener | None = None
 
 
 _recording = _Recording()
@@ -56,6 +79,16 @@ class no_grad(ContextDecorator):  # noqa: N801  PyTorch's name
 
     def _recreate_cm(self) -> no_grad:
         return no_grad()  # for each call of a function it decorates, which may call itself
+
+
+@contextmanager
+def listening(listener: Listener | None) -> Iterator[None]:
+    """Within this context `listener` is told of all calls of ops and of `backward()` by this thread."""
+    before, _recording.listener = _recording.listener, listener
+    try:
+        yield
+    finally:
+        _recording.listener = before
 
 
 class Node:
@@ -137,6 +170,8 @@ class Tensor:
                 "backward(): nothing was recorded; compute the value from Parameters or Tensors with "
                 "requires_grad=True, outside no_grad(), and call backward() once"
             )
+        if _recording.listener is not None:
+            _recording.listener.going_back(self, gradient)
         if gradient is None:
             if self.data.size != 1:
                 raise UsageError(f"backward() of an array of shape {self.shape} needs a gradient; or reduce it first")
@@ -146,19 +181,7 @@ class Tensor:
         if self.node is None:
             self.accumulate(gradient)
             return
-        underway = _Underway(self, gradient)
-        tensor, node = self, self.node
-        try:
-            for tensor, node in _newest_first(self):
-                dy = underway.pending.pop(id(tensor), None)
-                tensor.node = _USED  # what the node holds is freed as early as can be
-                if dy is not None:
-                    _pass_back(node, dy, underway)
-            underway.settle()
-        except MemoryError as error:
-            raise out_of_memory(error, f"the gradient of {node.op.__name__}, to a value of {tensor.shape}") from None
-        finally:
-            underway.abandon()
+        go_back(self, gradient, _used_up(newest_first(self)))
 
     def accumulate(self, gradient: Array) -> None:
         """Add to this leaf's gradient."""
@@ -321,12 +344,39 @@ class _Underway:
                 self.later[1].result()
 
 
+def go_back(last: Tensor, gradient: Array, steps: Iterable[tuple[Tensor, Node]]) -> None:
+    """Take the gradient of `last` back to the leaves, by all the steps that led to it, the newest first."""
+    underway = _Underway(last, gradient)
+    tensor, node = last, _USED
+    try:
+        for tensor, node in steps:
+            dy = underway.pending.pop(id(tensor), None)
+            if dy is not None:
+                _pass_back(node, dy, underway)
+        underway.settle()
+    except MemoryError as error:
+        raise out_of_memory(error, f"the gradient of {node.op.__name__}, to a value of {tensor.shape}") from None
+    finally:
+        underway.abandon()
+
+
+def _used_up(steps: Iterable[tuple[Tensor, Node]]) -> Iterator[tuple[Tensor, Node]]:
+    """Free what each step holds as early as can be."""
+    for tensor, node in steps:
+        tensor.node = _USED
+        yield tensor, node
+
+
 def _pass_back(node: Node, dy: Array, underway: _Underway) -> None:
     """Give the gradient of a step's value to all that went in."""
     way_back = node.backward
     if isinstance(way_back, tuple):
         for source, back in zip(node.inputs, way_back, strict=False):
-            if source is not None and back is not None and source.requires_grad:
+            if source is None or back is None or not source.requires_grad:
+                continue
+            if isinstance(back, Into) and isinstance(source, Parameter) and source.awaits_gradient:
+                source.grad = back.write(dy, source.buffer)
+            else:
                 underway.add(source, back(dy))
         return
     gradients = way_back(dy)
@@ -335,7 +385,7 @@ def _pass_back(node: Node, dy: Array, underway: _Underway) -> None:
             underway.add(source, part)
 
 
-def _newest_first(last: Tensor) -> list[tuple[Tensor, Node]]:
+def newest_first(last: Tensor) -> list[tuple[Tensor, Node]]:
     """Every computed Tensor behind `last`, with its node; results before what they were computed from."""
     found: dict[int, tuple[Tensor, Node]] = {}
     waiting = [last]
@@ -384,6 +434,11 @@ class Parameter(Tensor):
     @trainable.setter
     def trainable(self, value: bool) -> None:
         self.requires_grad = value
+
+    @property
+    def awaits_gradient(self) -> bool:
+        """Whether the next gradient is the first, and there is a place for it."""
+        return self.buffer is not None and self.grad is None
 
     @property
     def value(self) -> Parameter:
@@ -471,13 +526,21 @@ def differentiable(
                     if not isinstance(array, Tensor) and i not in written:
                         values[i] = beside(values[i], first)
             library(*values)  # an error where both meet
-        y, backward = op(*values, **settings)  # pyright: ignore[reportCallIssue]
-        if not tensors:
-            return y
-        result = Tensor(y)
-        if recorded and backward is not None and _recording.enabled:
-            result.requires_grad = True
-            result.node = Node(call, tuple([a if isinstance(a, Tensor) else None for a in arrays]), backward, settings)
+        listener = _recording.listener
+        if listener is None:
+            y, backward = op(*values, **settings)  # pyright: ignore[reportCallIssue]
+        else:
+            with listening(None):
+                y, backward = op(*values, **settings)  # pyright: ignore[reportCallIssue]
+        result: Any = y
+        if tensors:
+            result = Tensor(y)
+            if recorded and backward is not None and _recording.enabled:
+                sources = tuple([a if isinstance(a, Tensor) else None for a in arrays])
+                result.requires_grad = True
+                result.node = Node(call, sources, backward, settings)
+        if listener is not None:
+            listener.called(op, arrays, settings, result)
         return result
 
     known_ops.setdefault(op.__name__, call)

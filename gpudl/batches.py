@@ -109,6 +109,8 @@ def _chosen(data: Any, picks: Any) -> Any:
             return None if array is None else array[picks]
         return array.take(array_module(array).asarray(picks), axis=0)
 
+    if type(data) is np.ndarray:  # in every step
+        return data[picks] if isinstance(picks, slice) else data.take(picks, axis=0)
     return mapped(chosen, data)
 
 
@@ -172,7 +174,7 @@ class Batches:
         for start in range(first * self.batch_size, self.samples, self.batch_size):
             where = slice(start, min(start + self.batch_size, self.samples))
             picks = where if order is None else order[where]
-            yield Batch(*(_chosen(data, picks) for data in (self.x, self.y, self.weight)))
+            yield Batch(_chosen(self.x, picks), _chosen(self.y, picks), _chosen(self.weight, picks))
 
     def begin_pass(self, key: int, first: int) -> Iterator[Batch]:
         """Yield the batches of the pass that `key` orders, from number `first` on."""

@@ -9,7 +9,7 @@ from typing import Any, Self, TypedDict
 
 import numpy as np
 
-from gpudl import regularizers
+from gpudl import ops, regularizers
 from gpudl.autograd import Tensor, no_grad
 from gpudl.backend import library
 from gpudl.backend.devices import beside, current, put
@@ -282,9 +282,9 @@ class Layer(Weighted):
         if isinstance(x, np.ndarray) or library(x) == "cupy":
             own = x.dtype == self.dtype or not (self.casts_integers or x.dtype.kind == "f")
             if current() == "cuda" and (moved := self._moved(x)) is not x:
-                return moved if own else moved.astype(self.dtype)
+                return moved if own else ops.cast(moved, self.dtype)
             if not own:
-                return x.astype(self.dtype)
+                return ops.cast(x, self.dtype)
             return x if self.casts_integers else x.copy()  # a program's layer may change it in place
         if _is_of_numbers(x):
             return self._moved(np.asarray(x, self.dtype))

@@ -136,8 +136,9 @@ class Rescaling(Layer):
         self.scale, self.offset = scale, offset
 
     def call(self, x: Any) -> Any:
-        y = x * self._factor(self.scale, x)
-        return y if isinstance(self.offset, (int, float)) and not self.offset else y + self._factor(self.offset, x)
+        y = ops.multiply(x, self._factor(self.scale, x))
+        shifted = not isinstance(self.offset, (int, float)) or self.offset
+        return ops.add(y, self._factor(self.offset, x)) if shifted else y
 
     def _factor(self, value: Any, x: Any) -> Any:
         """One number as it is, several as an array beside x."""

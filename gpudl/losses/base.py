@@ -149,15 +149,15 @@ def targets_of(loss: str, y_true: Any, y_pred: Any, recorded: bool = False) -> A
             f"{loss}: targets must be numbers, but are of type {y_true.dtype}; give each class a number from 0 on, as "
             "numpy.unique(y, return_inverse=True)[1] does"
         )
-    return y_true.astype(y_pred.dtype, copy=False)
+    return y_true if y_true.dtype == y_pred.dtype else ops.cast(y_true, y_pred.dtype)
 
 
 def same_rank(a: Any, b: Any) -> tuple[Any, Any]:
     """Let (N, 1) and (N,) meet as (N, 1); a longer shape with one axis too many, of length 1 at the end, loses it."""
     if a.ndim == b.ndim + 1 and a.shape[-1] == 1:
-        return (a, b.reshape((*b.shape, 1))) if b.ndim == 1 else (a.reshape(a.shape[:-1]), b)
+        return (a, ops.reshape(b, (*b.shape, 1))) if b.ndim == 1 else (ops.reshape(a, a.shape[:-1]), b)
     if b.ndim == a.ndim + 1 and b.shape[-1] == 1:
-        return (a.reshape((*a.shape, 1)), b) if a.ndim == 1 else (a, b.reshape(b.shape[:-1]))
+        return (ops.reshape(a, (*a.shape, 1)), b) if a.ndim == 1 else (a, ops.reshape(b, b.shape[:-1]))
     return a, b
 
 
@@ -187,8 +187,8 @@ def lay_weights(values: Any, weight: Array) -> tuple[Any, Array]:
     and count at all that follows; otherwise they are broadcast as in NumPy. Raises: ShapeError.
     """
     values, weight = same_rank(values, weight)
-    if weight.shape == values.shape[: weight.ndim]:
-        weight = weight.reshape(weight.shape + (1,) * (values.ndim - weight.ndim))
+    if weight.ndim < values.ndim and weight.shape == values.shape[: weight.ndim]:
+        weight = ops.reshape(weight, weight.shape + (1,) * (values.ndim - weight.ndim))
     try:
         np.broadcast_shapes(values.shape, weight.shape)
     except ValueError:
@@ -204,7 +204,8 @@ def reduce(values: Tensor, sample_weight: Any, counted: Array | None, reduction:
     xp = array_module(values.data)
     weight = None
     if sample_weight is not None:
-        weight = xp.asarray(plain(sample_weight), dtype=values.dtype)
+        weight = devices.beside(plain(sample_weight), values.data)
+        weight = weight if weight.dtype == values.dtype else ops.cast(weight, values.dtype)
     if counted is not None:
         kept = counted.astype(values.dtype)
         if reduction in ("mean", "sum_over_batch_size"):

@@ -99,7 +99,7 @@ def _labels(y_true: Any, y_pred: Any, axis: int) -> Array:
     labels = plain(y_true)
     given = labels.shape
     if labels.ndim == y_pred.ndim and labels.shape[axis] == 1:
-        labels = labels.reshape(tuple(n for i, n in enumerate(labels.shape) if i != axis % labels.ndim))
+        labels = ops.reshape(labels, tuple(n for i, n in enumerate(labels.shape) if i != axis % labels.ndim))
     if labels.shape != tuple(n for i, n in enumerate(y_pred.shape) if i != axis % y_pred.ndim):
         fits = '; one-hot labels need "categorical_crossentropy"' if labels.shape == y_pred.shape else ""
         if y_pred.ndim > labels.ndim + 1:
@@ -108,20 +108,7 @@ def _labels(y_true: Any, y_pred: Any, axis: int) -> Array:
             f"sparse_categorical_crossentropy: labels of shape {given} do not fit predictions of shape "
             f"{y_pred.shape}{fits}"
         )
-    return labels if labels.dtype.kind in "iu" else labels.astype("int64")
-
-
-def _check_range(labels: Array, classes: int) -> None:
-    """Raises: UsageError for labels that no prediction stands for; on the GPU, looking would make it wait."""
-    if not isinstance(labels, np.ndarray) or not labels.size:
-        return
-    unsigned = labels.view(f"{labels.dtype.byteorder}u{labels.itemsize}")  # where a number below 0 is a large one
-    if unsigned.max() >= classes:
-        first, last = int(labels.min()), int(labels.max())
-        raise UsageError(
-            f"sparse_categorical_crossentropy: labels run from {first} to {last}, but there are predictions for "
-            f"{classes} classes, 0 to {classes - 1}; number the classes from 0, and give the last layer a unit for each"
-        )
+    return labels if labels.dtype.kind in "iu" else ops.cast(labels, "int64")
 
 
 def sparse_categorical_crossentropy(
@@ -137,7 +124,6 @@ def sparse_categorical_crossentropy(
     counted = None if ignore_class is None else labels != ignore_class
     if counted is not None:
         labels = labels * counted
-    _check_range(labels, y_pred.shape[axis])
     logits = None if from_logits else _before_softmax(y_pred, axis)
     if from_logits:
         values = ops.sparse_softmax_cross_entropy(_last(y_pred, axis), labels)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from gpudl import losses
 from gpudl.backend import Array, array_module, kernels
 from gpudl.backend.devices import beside
@@ -72,8 +74,10 @@ class Mean(Metric):
 
     def add(self, value: Array, weight: float) -> None:
         """Take in one number, as `update_state` does, without its detours: the loss comes here in every step."""
-        self.total.data, self.count.data = beside(self.total.data, value), beside(self.count.data, value)
-        kernels("totals", value).add_values(self.total.data, self.count.data, value, weight, weight)
+        total, count = self.total, self.count
+        if type(value) is not np.ndarray or type(total.data) is not np.ndarray:
+            total.data, count.data = beside(total.data, value), beside(count.data, value)
+        kernels("totals", value).add_values(total.data, count.data, value, weight, weight)
 
     def result(self) -> Any:
         count = self.count.item()

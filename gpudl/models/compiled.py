@@ -138,6 +138,13 @@ class OutputMetrics:
         """Take one batch into account."""
         if not self.resolved:
             self.resolve(names)
+        if len(names) == 1 and not isinstance(y, (list, tuple, Mapping)):
+            for _, is_weighted, metric in self.each:
+                if is_weighted:
+                    metric.update_state(y, y_pred[0], weights_of(sample_weight, names)[0])
+                else:
+                    metric.update_state(y, y_pred[0])
+            return
         if not self.each:
             return
         used = {output for output, _, _ in self.each}

@@ -1,34 +1,41 @@
-"""Forward, loss and gradients of a step on the GPU, recorded once and repeated: Python costs small networks most.
+"""Forward, loss and gradients of a step, recorded once and repeated: Python costs small networks most.
 
-A step of a small network is dozens of launches of a few microseconds each, and Python takes longer for each of them.
-So of batches alike that follow each other the second is recorded as one CUDA graph, and those after it launch that.
+On the GPU a step of a small network is dozens of launches of a few microseconds each, and Python takes longer for each
+of them. So of batches alike that follow each other the second is recorded as one CUDA graph, and those after it launch
+that. On the CPU the second is taken, and the ops that it calls are noted; those after it call them again.
+
 The optimizer and the metrics are no part of it, since they change from step to step in ways of their own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from operator import is_
 from typing import Any
 
+import numpy as np
+
 from gpudl import random
-from gpudl.autograd import Parameter
+from gpudl.autograd import Parameter, listening
 from gpudl.backend import Array, library
 from gpudl.config import float32_precision
 from gpudl.layers import Lambda
 from gpudl.layers.base import Layer
 from gpudl.layers.weighted import Weighted
+from gpudl.replay import CannotReplay, Notes, Replay
 from gpudl.structures import leaves, mapped
 
 MOST = 4
-"""Kinds of batches that are recorded, each of which takes the memory of a step."""
+"""Kinds of batches that are recorded; on the GPU each takes the memory of a step."""
 
 Kind = tuple[Any, ...]
 Batch = tuple[Any, Any, Any]
+Repeat = Callable[[Sequence[Array | None], Sequence[int]], Any]
+"""Takes a step with the arrays of a batch, and with keys of random draws."""
 
 
 class Repeating:
-    """Calls `step(x, y, sample_weight)`, which leaves gradients in weights, or repeats what it launched before.
+    """Calls `step(x, y, sample_weight)`, which leaves gradients in weights, or repeats what it did before.
 
     `weights` are all those that the step reads or writes, `losses` and their regularizers what else has settings
     besides the layers. What cannot be recorded is taken as it is written.
@@ -44,22 +51,39 @@ class Repeating:
 
     def __call__(self, x: Any, y: Any, sample_weight: Any) -> Any:
         batch = (x, y, sample_weight)
-        arrays = list(leaves(batch))
+        single = type(x) is type(y) is np.ndarray and sample_weight is None
+        arrays: Sequence[Array | None] = batch if single else list(leaves(batch))
         kind = _kind(arrays)
-        if kind is not None and kind == self._before and kind not in self._known and len(self._known) < MOST:
-            self._known[kind] = self._record(batch)
-        self._before = kind
         known = None if kind is None else self._known.get(kind)
-        if known is None:
+        if known is not None:
+            if known.still_holds():
+                self._before = kind
+                return known.repeat(arrays)
+            self.close()  # a layer was set otherwise, or another optimizer has moved the weights
+            self._before = None
             return self._step(*batch)
-        if known.still_holds():
-            return known.repeat(arrays)
-        self.close()  # a layer was set otherwise, or another optimizer has moved the weights
-        self._before = None
-        return self._step(*batch)
+        again, self._before = kind == self._before, kind
+        if kind is None or not again or kind in self._known or len(self._known) == MOST:
+            return self._step(*batch)
+        if kind[0] == "numpy":
+            return self._note(batch, arrays, kind)
+        recorded = self._known[kind] = self._record(batch)
+        return self._step(*batch) if recorded is None else recorded.repeat(arrays)
+
+    def _note(self, batch: Batch, arrays: Sequence[Array | None], kind: Kind) -> Any:
+        """Take a step and note what it does."""
+        notes = Notes(arrays, self._weights)
+        with random.noted() as draws, listening(notes):
+            found = self._step(*batch)
+        try:
+            replay = Replay(notes, [draw.key for draw in draws], found)
+            self._known[kind] = _Recorded(replay.repeat, replay.keys, draws, self._weights, self._owners)
+        except CannotReplay:
+            self._known[kind] = None
+        return found
 
     def _record(self, batch: Batch) -> _Recorded | None:
-        """Record a step without taking it; None where that cannot be done."""
+        """Record a step as a CUDA graph without taking it; None where that cannot be done."""
         from gpudl.backend.cupy.recording import CannotRecord, Recording
 
         mine: Batch = mapped(lambda a: None if a is None else a.copy(), batch)
@@ -70,7 +94,19 @@ class Repeating:
                 recording = None
         random.take_back(draws)
         if recording is not None and set(recording.keys) == {draw.key for draw in draws}:
-            return _Recorded(recording, list(leaves(mine)), draws, self._weights, self._owners)
+            gradients = [(weight, weight.grad) for weight in self._weights if weight.grad is not None]
+
+            def repeat(arrays: Sequence[Array | None], keys: Sequence[int]) -> Any:
+                """The gradients, and what is returned, lie where they did before."""
+                for own, given in zip(leaves(mine), arrays, strict=True):
+                    if own is not None:
+                        own[...] = given
+                found = recording.repeat(keys)
+                for weight, gradient in gradients:
+                    weight.grad = gradient
+                return found
+
+            return _Recorded(repeat, recording.keys, draws, self._weights, self._owners, recording.close)
         for weight in self._weights:
             weight.grad = None
         return None
@@ -79,7 +115,7 @@ class Repeating:
         """Give back the memory of all that is recorded."""
         for known in self._known.values():
             if known is not None:
-                known.recording.close()
+                known.close()
         self._known.clear()
 
 
@@ -88,15 +124,15 @@ class _Recorded:
 
     def __init__(
         self,
-        recording: Any,
-        arrays: list[Array | None],
-        draws: list[random.Draw],
+        repeat: Repeat,
+        keys: Sequence[int],
+        draws: Sequence[random.Draw],
         weights: Sequence[Parameter],
         owners: Sequence[Any],
+        close: Callable[[], None] = lambda: None,
     ) -> None:
-        self.recording, self._arrays, self._draws, self._owners = recording, arrays, draws, owners
+        self._repeat, self._keys, self._draws, self._owners, self.close = repeat, keys, draws, owners, close
         self._places = [(weight, weight.data, weight.buffer) for weight in weights]
-        self._gradients = [(weight, weight.grad) for weight in weights if weight.grad is not None]
         self._settings, self._layers = self._settings_now(), Weighted.settings_made
 
     def _settings_now(self) -> list[Any]:
@@ -104,30 +140,34 @@ class _Recorded:
 
     def still_holds(self) -> bool:
         """Whether all weights are where they were, and no layer, loss or regularizer was set otherwise."""
+        if self._layers != Weighted.settings_made:
+            return False
         now = self._settings_now()
-        if self._layers != Weighted.settings_made or len(now) != len(self._settings):
+        if len(now) != len(self._settings) or not all(map(is_, self._settings, now)):
             return False
-        if not all(map(is_, self._settings, now)):
-            return False
-        return all(weight.data is data and weight.buffer is buffer for weight, data, buffer in self._places)
+        for weight, data, buffer in self._places:
+            if weight.data is not data or weight.buffer is not buffer:
+                return False
+        return True
 
-    def repeat(self, arrays: Iterable[Array | None]) -> Any:
-        """Take the step with another batch. The gradients, and what is returned, lie where they did before."""
-        for mine, given in zip(self._arrays, arrays, strict=True):
-            if mine is not None:
-                mine[...] = given
+    def repeat(self, arrays: Sequence[Array | None]) -> Any:
+        """Take the step with another batch."""
+        if not self._draws:
+            return self._repeat(arrays, ())
         fresh = {draw.key: draw.again() for draw in self._draws}
-        found = self.recording.repeat([fresh[key] for key in self.recording.keys])
-        for weight, gradient in self._gradients:
-            weight.grad = gradient
-        return found
+        return self._repeat(arrays, [fresh[key] for key in self._keys])
 
 
 def _kind(arrays: Sequence[Any]) -> Kind | None:
-    """Return what batches that can share a recording have in common; None where one is not wholly on the GPU."""
-    if any(a is not None and library(a) != "cupy" for a in arrays):
+    """Return what batches that can share a recording have in common; None where not all are of one library."""
+    kind: list[Any] = ["numpy", float32_precision()]
+    for array in arrays:
+        if type(array) is not np.ndarray and array is not None:
+            kind[0] = "cupy"
+        kind.append(None if array is None else (array.shape, array.dtype.str))
+    if kind[0] == "cupy" and any(library(array) != "cupy" for array in arrays if array is not None):
         return None
-    return float32_precision(), *(None if a is None else (a.shape, a.dtype) for a in arrays)
+    return tuple(kind)
 
 
 def is_all_built_in(layer: Layer, losses: Sequence[Any] = ()) -> bool:

@@ -30,7 +30,7 @@ class _Steady:
     reached: bool = False
     """Whether a step has shown that a gradient comes to all weights, or warned of those it does not."""
     training: Repeating | None = None
-    """What takes forward, loss and gradients of a step on the GPU, where they may be recorded."""
+    """What takes forward, loss and gradients of a step, where they may be recorded."""
     testing: Repeating | None = None
     """The same for forward and loss, where nothing is trained."""
 
@@ -74,11 +74,11 @@ class Steps(Layer):
         With several outputs, loss, loss_weights and metrics are lists with one entry for each output, or dicts by the
         outputs' names.
 
-        On a GPU `fit` records the launches of a step, and repeats them as one CUDA graph: with `jit_compile="auto"`
-        where layers, loss and metrics are gpudl's own; with True also where they are not. Their Python then runs for
-        the first steps only, and outputs lie where those of the step before lay: a metric that keeps them copies them.
-        With False, or `run_eagerly=True`, it always runs step by step, as it does on the CPU.
-        `auto_scale_loss` is Keras's, and changes nothing here.
+        Where layers, loss and metrics are gpudl's own, `fit` notes what a step calls and repeats that for batches
+        alike: on the CPU the ops, on a GPU the launches, as one CUDA graph. So the layers' Python runs for the first
+        steps only. With `jit_compile=True` a GPU does so also where they are not gpudl's own; outputs then lie where
+        those of the step before lay, and a metric that keeps them copies them. With False, or `run_eagerly=True`,
+        every step is taken as it is written. `auto_scale_loss` is Keras's, and changes nothing here.
 
         Raises: UnknownNameError, with the nearest known name; UsageError where they do not fit the outputs.
         """
@@ -145,13 +145,13 @@ class Steps(Layer):
     def steady(self) -> Iterator[None]:
         """Within this context metrics and regularized weights are looked up once, not in every step.
 
-        On a GPU the steps' launches are recorded, and repeated, where `compile` allows it.
+        What the steps do is recorded, and repeated, where `compile` allows it.
         """
         before, weights = self._steady, self.weights
         self._steady = _Steady([w for w in self.trainable_weights if w.regularizer is not None])
         if before is not None:  # a validation between epochs
             self._steady.training, self._steady.testing = before.training, before.testing
-        elif weights and library(weights[0].data) == "cupy" and self._is_repeatable():
+        elif weights and self._is_repeatable():
             steps = (self._go_forward_and_back, self._go_forward)
             made = [Repeating(step, weights, self._own_losses()) for step in steps]
             self._steady.training, self._steady.testing = made
@@ -173,7 +173,7 @@ class Steps(Layer):
         after = {id(self._loss_tracker), *(id(metric) for _, _, metric in metrics.each)}
         if any(id(metric) not in after for metric in self._all_metrics()):
             return False
-        if self.jit_compile is True:
+        if self.jit_compile is True and library(self.weights[0].data) == "cupy":
             return True
         keep_nothing = all(type(metric).__module__.startswith("gpudl.") for _, _, metric in metrics.each)
         return keep_nothing and is_all_built_in(self, self._own_losses())
@@ -232,7 +232,7 @@ class Steps(Layer):
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         """Take one batch into account and return the metrics by name; they are computed when read."""
-        if self._output_metrics is not None:
+        if self._output_metrics is not None and (self._output_metrics.each or not self._output_metrics.resolved):
             flat = [y_pred] if isinstance(y_pred, Tensor) else leaves(y_pred)
             values = [part.data if isinstance(part, Tensor) else part for part in flat]
             self._output_metrics.update(y, values, sample_weight, self._names_of(y_pred))
@@ -249,7 +249,7 @@ class Steps(Layer):
         """
         x, y, sample_weight = unpacked(data)
         repeating = None if self._steady is None else self._steady.training
-        y_pred, value = (repeating or self._go_forward_and_back)(x, y, sample_weight)
+        y_pred, value, *self._penalties = (repeating or self._go_forward_and_back)(x, y, sample_weight)
         weights = self.step_weights or self.trainable_weights
         if weights:
             if self._steady is None or not self._steady.reached:
@@ -261,25 +261,25 @@ class Steps(Layer):
             self._loss_tracker.add(value, samples_of(x))
         return self.compute_metrics(x, y, y_pred, sample_weight)
 
-    def _go_forward_and_back(self, x: Any, y: Any, sample_weight: Any) -> tuple[Any, Any]:
-        """Compute outputs and loss, as an array, and leave the gradients in the weights."""
+    def _go_forward_and_back(self, x: Any, y: Any, sample_weight: Any) -> tuple[Any, ...]:
+        """Compute outputs, loss, as an array, and all that layers add to it; leave the gradients in the weights."""
         y_pred = self(x, training=True)
         loss = self.compute_loss(x, y, y_pred, sample_weight)
         value = loss.data
         if self.step_weights or self.trainable_weights:
             self._need_optimizer().scale_loss(loss).backward()
-        return y_pred, value
+        return y_pred, value, *self._penalties
 
-    def _go_forward(self, x: Any, y: Any, sample_weight: Any) -> tuple[Any, Any]:
-        """Compute outputs and loss, as an array, outside training."""
+    def _go_forward(self, x: Any, y: Any, sample_weight: Any) -> tuple[Any, ...]:
+        """Compute outputs, loss, as an array, and all that layers add to it, outside training."""
         y_pred = self(x, training=False)
-        return y_pred, self.compute_loss(x, y, y_pred, sample_weight, training=False).data
+        return y_pred, self.compute_loss(x, y, y_pred, sample_weight, training=False).data, *self._penalties
 
     def test_step(self, data: Any) -> Any:
         """Compute loss and metrics of one batch, nothing being trained."""
         x, y, sample_weight = unpacked(data)
         repeating = None if self._steady is None else self._steady.testing
-        y_pred, value = (repeating or self._go_forward)(x, y, sample_weight)
+        y_pred, value, *self._penalties = (repeating or self._go_forward)(x, y, sample_weight)
         if self._loss_tracker is not None:
             self._loss_tracker.add(value, samples_of(x))
         return self.compute_metrics(x, y, y_pred, sample_weight)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import warnings
 from collections.abc import Iterator, Mapping, MutableMapping, Sequence
@@ -52,8 +53,13 @@ class RunningLogs(MutableMapping[str, Any]):
     """Loss and metrics since the epoch began, computed when read. What is set by hand stands in front."""
 
     def __init__(self, metrics: Sequence[Metric]) -> None:
-        self._metrics = {metric.name: metric for metric in metrics}
+        self._all = metrics
         self._set: dict[str, Any] = {}
+
+    @functools.cached_property
+    def _metrics(self) -> dict[str, Metric]:
+        """The metrics by name, once somebody reads: one of these is made in every step."""
+        return {metric.name: metric for metric in self._all}
 
     def __getitem__(self, name: str) -> Any:
         return as_number(self._set[name] if name in self._set else self._metrics[name].result())

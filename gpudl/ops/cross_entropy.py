@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from gpudl.autograd import differentiable
 from gpudl.backend import Array, array_module, kernels
-from gpudl.errors import ShapeError
+from gpudl.errors import ShapeError, UsageError
 
 CLIP = 1e-7
 
@@ -35,6 +37,7 @@ def sparse_softmax_cross_entropy(logits: Array, labels: Array) -> tuple[Array, A
     """
     if labels.shape != logits.shape[:-1]:
         raise ShapeError(f"labels of shape {labels.shape} do not fit logits of shape {logits.shape}")
+    _check_range(labels, logits.shape[-1])
     twin, shape, picks = kernels("softmax", logits, labels), logits.shape, labels.reshape(-1)
     loss, p = twin.picked_of_logits(logits.reshape(-1, shape[-1]), picks)
     loss = loss.reshape(labels.shape)
@@ -108,6 +111,7 @@ def sparse_cross_entropy_of_softmax(logits: Array, labels: Array, probabilities:
     """
     if labels.shape != logits.shape[:-1]:
         raise ShapeError(f"labels of shape {labels.shape} do not fit probabilities of shape {probabilities.shape}")
+    _check_range(labels, logits.shape[-1])
     twin, shape = kernels("softmax", logits, labels, probabilities), logits.shape
     p, picks = probabilities.reshape(-1, shape[-1]), labels.reshape(-1)
     loss = twin.picked(p, picks).reshape(labels.shape)
@@ -137,10 +141,24 @@ def binary_cross_entropy_of_sigmoid(logits: Array, targets: Array, probabilities
     return loss, (lambda dy: dy * (probabilities - targets), None, None)
 
 
+def _check_range(labels: Array, classes: int) -> None:
+    """Raises: UsageError for labels that no score stands for; on the GPU, looking would make it wait."""
+    if not isinstance(labels, np.ndarray) or not labels.size:
+        return
+    unsigned = labels.view(f"{labels.dtype.byteorder}u{labels.itemsize}")  # where a number below 0 is a large one
+    if unsigned.max() >= classes:
+        first, last = int(labels.min()), int(labels.max())
+        raise UsageError(
+            f"sparse_categorical_crossentropy: labels run from {first} to {last}, but there are predictions for "
+            f"{classes} classes, 0 to {classes - 1}; number the classes from 0, and give the last layer a unit for each"
+        )
+
+
 def _picked_loss(probabilities: Array, labels: Array) -> tuple[Array, Any]:
     xp = array_module(probabilities)
     if labels.shape != probabilities.shape[:-1]:
         raise ShapeError(f"labels of shape {labels.shape} do not fit probabilities of shape {probabilities.shape}")
+    _check_range(labels, probabilities.shape[-1])
     flat = probabilities.reshape(-1, probabilities.shape[-1])
     total = flat.sum(axis=-1, keepdims=True)
     share = flat / total

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from gpudl.autograd import differentiable
+from gpudl.autograd import Into, differentiable
 from gpudl.backend import Array, kernels
 from gpudl.errors import ShapeError
 from gpudl.ops.epilogue import Epilogue
@@ -28,6 +28,6 @@ def dense(x: Array, kernel: Array, bias: Array | None = None, *, relu: bool = Fa
     end = Epilogue(y, relu, bias is not None)
     return y.reshape(*x.shape[:-1], y.shape[-1]), (
         lambda dy: twin.input_gradient(end.gradient(dy), kernel).reshape(x.shape),
-        lambda dy: twin.kernel_gradient(rows, end.gradient(dy)),
+        Into(lambda dy, out: twin.kernel_gradient(rows, end.gradient(dy), out)),
         end.bias_gradient,
     )

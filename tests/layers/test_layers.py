@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gpudl import layers, registry
+from gpudl import layers, models, random, registry
 from gpudl.autograd import Tensor
 from gpudl.errors import ShapeError, UnknownNameError, UsageError
 from gpudl.testing import check_layer
@@ -144,6 +144,27 @@ def test_layer(layer_class: type[layers.Layer], settings: dict[str, Any], input_
     check_layer(layer_class, settings, input_shape)
 
 
+@pytest.mark.parametrize(
+    ("layer_class", "settings", "input_shape"), CASES, ids=[f"{c.__name__}-{i}" for i, (c, _, _) in enumerate(CASES)]
+)
+def test_steps_that_are_repeated(
+    layer_class: type[layers.Layer], settings: dict[str, Any], input_shape: tuple[int, ...]
+) -> None:
+    """`fit` makes the same of a layer whether or not it repeats what the second step called, to the bit."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(26, *input_shape)).astype("float32"), rng.integers(0, 3, 26)
+    found: list[list[bytes]] = []
+    for jit_compile in ("auto", False):
+        random.set_random_seed(3)
+        head = [layers.Flatten(), layers.Dense(3, activation="softmax")]
+        model = models.Sequential([layers.Input(input_shape), layer_class(**settings), *head])
+        model.compile("adam", "sparse_categorical_crossentropy", jit_compile=jit_compile)
+        history = model.fit(x, y, batch_size=4, epochs=2, verbose=0, validation_data=(x, y)).history
+        numbers = [*model.get_weights(), *history.values(), *(float(penalty) for penalty in model.losses)]
+        found.append([np.asarray(value).tobytes() for value in numbers])
+    assert found[0] == found[1]
+
+
 def test_every_registered_layer_has_a_test() -> None:
     tests = "".join(path.read_text() for path in Path(__file__).parents[1].glob("*/*.py"))
     own = {item for name, item in registry.table("layers").items() if registry.owner("layers", name) == "gpudl"}
@@ -187,7 +208,6 @@ def test_frozen_batch_normalization_is_in_inference_mode(rng: np.random.Generato
 
 
 def test_dropout_scales_what_it_keeps_and_differs_from_step_to_step() -> None:
-    from gpudl import random
 
     layer = layers.Dropout(0.25)
     x = np.ones((100, 100), np.float32)

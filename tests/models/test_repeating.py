@@ -1,8 +1,9 @@
-"""Steps on the GPU that are recorded and repeated: the same bits as without, and what forbids it is noticed."""
+"""Steps that are recorded and repeated, on each device: the same bits as without, and what forbids it is noticed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,8 +11,9 @@ import numpy as np
 import pytest
 
 import gpudl
-from gpudl import callbacks, layers, losses, metrics, models, ops, optimizers, random, regularizers
+from gpudl import callbacks, layers, losses, metrics, models, ops, optimizers, random, registry, regularizers
 from gpudl.errors import UsageError
+from gpudl.replay import Replay
 
 SAMPLES, BATCH, EPOCHS = 44, 8, 2
 FULL, LAST = 5, 1
@@ -19,24 +21,36 @@ FULL, LAST = 5, 1
 
 
 @pytest.fixture
-def counts(cupy: Any, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-    """How many steps were recorded, and how often one was repeated."""
-    from gpudl.backend.cupy.recording import Recording
+def counts(device: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
+    """How many steps were recorded, and how often one was repeated, on the device that is in use meanwhile.
 
-    found = SimpleNamespace(recorded=0, repeated=0)
-    record, repeat = Recording.__init__, Recording.repeat
+    On the CPU a step is taken while it is recorded, and is not to be `repeated` for that.
+    """
+    found = SimpleNamespace(recorded=0, repeated=0, device=device, whole=FULL * EPOCHS - (2 if device == "cpu" else 1))
+    kind: Any = Replay
+    if device == "cuda":
+        from gpudl.backend.cupy.recording import Recording as kind  # noqa: N813
+    record, repeat = kind.__init__, kind.repeat
 
-    def recorded(self: Recording, call: Any) -> None:
-        record(self, call)
+    def recorded(self: Any, *arguments: Any) -> None:
+        record(self, *arguments)
         found.recorded += 1
 
-    def repeated(self: Recording, keys: Any = ()) -> Any:
+    def repeated(self: Any, *arguments: Any) -> Any:
         found.repeated += 1
-        return repeat(self, keys)
+        return repeat(self, *arguments)
 
-    monkeypatch.setattr(Recording, "__init__", recorded)
-    monkeypatch.setattr(Recording, "repeat", repeated)
-    return found
+    monkeypatch.setattr(kind, "__init__", recorded)
+    monkeypatch.setattr(kind, "repeat", repeated)
+    with gpudl.device(device):
+        yield found
+
+
+@pytest.fixture
+def on_the_gpu(counts: SimpleNamespace) -> SimpleNamespace:
+    if counts.device == "cpu":
+        pytest.skip("of CUDA graphs")
+    return counts
 
 
 def plain() -> list[Any]:
@@ -73,17 +87,16 @@ def convolving() -> list[Any]:
 
 
 def trained(build: Callable[[], list[Any]], jit_compile: Any, watch: Any = None, **settings: Any) -> models.Model:
-    """Train on the GPU; the callback `watch` is given the model when each batch begins."""
+    """Train; the callback `watch` is given the model when each batch begins."""
     random.set_random_seed(7)
     gpudl.backend.clear_session()
     rng = np.random.default_rng(1)
     x, y = rng.normal(size=(SAMPLES, 12)).astype("float32"), rng.integers(0, 4, SAMPLES)
-    with gpudl.device("cuda"):
-        model = models.Sequential([layers.Input((12,)), *build()])
-        settings = {"loss": losses.SparseCategoricalCrossentropy(from_logits=True), "optimizer": "adam", **settings}
-        model.compile(**{"metrics": ["accuracy"], **settings}, jit_compile=jit_compile)
-        begin = callbacks.LambdaCallback(on_train_batch_begin=lambda batch, logs: watch and watch(model, batch))
-        model.fit(x, y, batch_size=BATCH, epochs=EPOCHS, verbose=0, callbacks=[begin])
+    model = models.Sequential([layers.Input((12,)), *build()])
+    settings = {"loss": losses.SparseCategoricalCrossentropy(from_logits=True), "optimizer": "adam", **settings}
+    model.compile(**{"metrics": ["accuracy"], **settings}, jit_compile=jit_compile)
+    begin = callbacks.LambdaCallback(on_train_batch_begin=lambda batch, logs: watch and watch(model, batch))
+    model.fit(x, y, batch_size=BATCH, epochs=EPOCHS, verbose=0, callbacks=[begin])
     return model
 
 
@@ -98,7 +111,7 @@ def check_same(one: models.Model, other: models.Model) -> None:
 @pytest.mark.parametrize("build", [plain, dropping, twice_the_same, convolving])
 def test_repeated_steps_have_the_same_bits(counts: Any, build: Callable[[], list[Any]]) -> None:
     found = trained(build, "auto")
-    assert (counts.recorded, counts.repeated) == (1, EPOCHS * FULL - 1)
+    assert (counts.recorded, counts.repeated) == (1, counts.whole)
     check_same(found, trained(build, False))
     assert counts.recorded == 1
 
@@ -111,12 +124,13 @@ def test_what_draws_on_the_host_is_not_recorded(counts: Any, layer: Any) -> None
         for jit in ("auto", False)
     ]
     check_same(*made)
-    assert counts.recorded == counts.repeated == 0
+    on_the_device = layer is layers.GaussianNoise and counts.device == "cpu"  # its numbers are an op's on the CPU alone
+    assert bool(counts.recorded) == bool(counts.repeated) == on_the_device
 
 
 @pytest.mark.parametrize("settings", [{"run_eagerly": True}, {"jit_compile": False}])
 def test_it_can_be_turned_off(counts: Any, settings: dict[str, Any]) -> None:
-    trained(plain, settings.pop("jit_compile", "auto"), **settings)
+    trained(plain, **{"jit_compile": "auto", **settings})
     assert counts.recorded == 0
 
 
@@ -133,7 +147,7 @@ def test_programs_of_ones_own_are_recorded_where_one_says_so(counts: Any, inside
     auto = trained(own_layer(inside), "auto")
     assert counts.recorded == 0
     check_same(auto, trained(own_layer(inside), True))
-    assert (counts.recorded, counts.repeated) == (1, EPOCHS * FULL - 1)
+    assert (counts.recorded, counts.repeated) == ((0, 0) if counts.device == "cpu" else (1, counts.whole))
 
 
 @pytest.mark.parametrize(
@@ -176,7 +190,7 @@ def test_a_metric_of_ones_own_may_keep_what_it_is_given(counts: Any) -> None:
     assert counts.recorded == 0
 
 
-def test_a_capture_that_comes_to_nothing(counts: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_capture_that_comes_to_nothing(on_the_gpu: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """What invalidates a capture without an error of its own shows when it ends."""
     import cupy  # pyright: ignore[reportMissingImports]
 
@@ -188,7 +202,7 @@ def test_a_capture_that_comes_to_nothing(counts: Any, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(cupy.cuda.Stream, "end_capture", end)
     check_same(trained(plain, "auto"), trained(plain, False))
-    assert len(ended) == 1 and counts.recorded == counts.repeated == 0
+    assert len(ended) == 1 and on_the_gpu.recorded == on_the_gpu.repeated == 0
 
 
 def reads(x: Any) -> Any:
@@ -245,7 +259,7 @@ def test_what_is_set_otherwise_is_noticed(
     settings = {} if loss is None else {"loss": loss}
     made = [trained(build, jit, watch, **{k: v() for k, v in settings.items()}) for jit in ("auto", False)]
     check_same(*made)
-    assert counts.recorded >= 2 and counts.repeated >= 4
+    assert counts.recorded >= 2 and counts.repeated >= (2 if counts.device == "cpu" else 4)
     unchanged = trained(build, False, **{k: v() for k, v in settings.items()})
     if watch is not the_weights_place:
         assert any(
@@ -255,13 +269,12 @@ def test_what_is_set_otherwise_is_noticed(
 
 def test_weights_of_two_outputs_are_not_recorded(counts: Any) -> None:
     """Each output's loss is counted while the step's is computed."""
-    with gpudl.device("cuda"):
-        x = layers.Input((12,))
-        model = models.Model(x, [layers.Dense(1, name="a")(x), layers.Dense(1, name="b")(x)])
-        model.compile("sgd", "mse")
-        rng = np.random.default_rng(0)
-        y = rng.normal(size=(2, 40, 1)).astype("float32")
-        model.fit(rng.normal(size=(40, 12)).astype("float32"), list(y), batch_size=8, verbose=0)
+    x = layers.Input((12,))
+    model = models.Model(x, [layers.Dense(1, name="a")(x), layers.Dense(1, name="b")(x)])
+    model.compile("sgd", "mse")
+    rng = np.random.default_rng(0)
+    y = rng.normal(size=(2, 40, 1)).astype("float32")
+    model.fit(rng.normal(size=(40, 12)).astype("float32"), list(y), batch_size=8, verbose=0)
     assert counts.recorded == 0
 
 
@@ -271,18 +284,18 @@ def test_validation_is_repeated_from_epoch_to_epoch(counts: Any) -> None:
     made: list[models.Model] = []
     for jit in ("auto", False):
         random.set_random_seed(7)
-        with gpudl.device("cuda"):
-            model = models.Sequential([layers.Input((12,)), *dropping(), layers.BatchNormalization()])
-            loss = losses.SparseCategoricalCrossentropy(from_logits=True)
-            model.compile("adam", loss, metrics=["accuracy"], jit_compile=jit)
-            model.fit(x[:32], y[:32], batch_size=8, epochs=3, verbose=0, validation_data=(x[32:], y[32:]))
-            found = model.evaluate(x[:24], y[:24], batch_size=8, verbose=0)
+        model = models.Sequential([layers.Input((12,)), *dropping(), layers.BatchNormalization()])
+        loss = losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile("adam", loss, metrics=["accuracy"], jit_compile=jit)
+        model.fit(x[:32], y[:32], batch_size=8, epochs=3, verbose=0, validation_data=(x[32:], y[32:]))
+        found = model.evaluate(x[:24], y[:24], batch_size=8, verbose=0)
         assert model.history is not None
         model.history.history["then"] = found
         made.append(model)
     check_same(*made)
     assert counts.recorded == 3  # training, validation, evaluation
-    assert counts.repeated == (3 * 4 - 1) + (3 * 3 - 1 - 0) + (3 - 1)
+    first = 2 if counts.device == "cpu" else 1  # steps of each kind before one is repeated
+    assert counts.repeated == (3 * 4 - first) + (3 * 3 - first) + (3 - first)
 
 
 def test_settings_of_the_optimizer_may_change(counts: Any) -> None:
@@ -291,7 +304,7 @@ def test_settings_of_the_optimizer_may_change(counts: Any) -> None:
 
     made = [trained(plain, jit, slower, optimizer=optimizers.SGD(0.1, momentum=0.9)) for jit in ("auto", False)]
     check_same(*made)
-    assert counts.repeated == EPOCHS * FULL - 1
+    assert counts.repeated == counts.whole
 
 
 def test_several_kinds_of_batches(counts: Any) -> None:
@@ -301,10 +314,9 @@ def test_several_kinds_of_batches(counts: Any) -> None:
     made: list[models.Model] = []
     for jit in ("auto", False):
         random.set_random_seed(7)
-        with gpudl.device("cuda"):
-            model = models.Sequential([layers.Input((12,)), *dropping()])
-            model.compile("sgd", losses.SparseCategoricalCrossentropy(from_logits=True), jit_compile=jit)
-            model.fit(iter(data), epochs=1, steps_per_epoch=len(data), verbose=0)
+        model = models.Sequential([layers.Input((12,)), *dropping()])
+        model.compile("sgd", losses.SparseCategoricalCrossentropy(from_logits=True), jit_compile=jit)
+        model.fit(iter(data), epochs=1, steps_per_epoch=len(data), verbose=0)
         made.append(model)
     check_same(*made)
     assert counts.recorded == 4  # 8, 4, 2 and 6; the others are taken as they are written
@@ -313,25 +325,23 @@ def test_several_kinds_of_batches(counts: Any) -> None:
 def test_sample_weights_and_gradients_in_float64(counts: Any) -> None:
     rng = np.random.default_rng(0)
     x, y, weight = rng.normal(size=(40, 12)).astype("float32"), rng.integers(0, 4, 40), rng.uniform(size=40)
-    for kind, expected in (("float32", 1), ("float64", 0)):  # float64 products are cuBLAS's
+    for kind, expected in (("float32", 1), ("float64", counts.device == "cpu")):  # on the GPU float64's are cuBLAS's
         before, made = counts.recorded, []
         for jit in ("auto", False):
             random.set_random_seed(7)
-            with gpudl.device("cuda"):
-                model = models.Sequential([layers.Input((12,)), layers.Dense(4, dtype=kind)])
-                model.compile("sgd", losses.SparseCategoricalCrossentropy(from_logits=True), jit_compile=jit)
-                model.fit(x, y, sample_weight=weight, batch_size=8, verbose=0)
+            model = models.Sequential([layers.Input((12,)), layers.Dense(4, dtype=kind)])
+            model.compile("sgd", losses.SparseCategoricalCrossentropy(from_logits=True), jit_compile=jit)
+            model.fit(x, y, sample_weight=weight, batch_size=8, verbose=0)
             made.append(model)
         check_same(*made)
         assert counts.recorded - before == expected
 
 
 def test_a_step_by_hand_is_never_recorded(counts: Any) -> None:
-    with gpudl.device("cuda"):
-        model = models.Sequential([layers.Input((12,)), *plain()])
-        model.compile("sgd", losses.SparseCategoricalCrossentropy(from_logits=True))
-        for _ in range(4):
-            model.train_on_batch(np.ones((8, 12), "float32"), np.zeros(8, int))
+    model = models.Sequential([layers.Input((12,)), *plain()])
+    model.compile("sgd", losses.SparseCategoricalCrossentropy(from_logits=True))
+    for _ in range(4):
+        model.train_on_batch(np.ones((8, 12), "float32"), np.zeros(8, int))
     assert counts.recorded == 0
 
 
@@ -341,15 +351,15 @@ def test_a_wrong_word() -> None:
         model.compile("sgd", "mse", jit_compile="yes")
 
 
-def test_more_draws_than_there_is_room_for(counts: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_draws_than_there_is_room_for(on_the_gpu: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from gpudl.backend.cupy import recording
 
     monkeypatch.setattr(recording, "MOST_KEYS", 2)
     check_same(trained(dropping, "auto"), trained(dropping, False))
-    assert counts.recorded == 0
+    assert on_the_gpu.recorded == 0
 
 
-def test_outputs_stay_what_they_were(cupy: Any) -> None:
+def test_outputs_stay_what_they_were(counts: Any) -> None:
     """Predictions and evaluations between epochs do not disturb what is repeated, nor it them."""
     seen: list[list[np.ndarray]] = []
     for jit in ("auto", False):
@@ -358,3 +368,67 @@ def test_outputs_stay_what_they_were(cupy: Any) -> None:
         trained(dropping, jit, lambda model, batch, x=x, found=found: found.append(model.predict(x, verbose=0)))
         seen.append(found)
     assert all(a.tobytes() == b.tobytes() for a, b in zip(*seen, strict=True))
+
+
+ALL_LOSSES = sorted({item for item in registry.table("losses").values() if isinstance(item, type)}, key=str)
+
+
+def fitted(model: models.Model, x: Any, y: Any, jit: Any, loss: Any, **settings: Any) -> models.Model:
+    random.set_random_seed(3)
+    model.compile("adam", loss, jit_compile=jit)
+    model.fit(x, y, batch_size=4, epochs=2, verbose=0, validation_data=(x, y), **settings)
+    return model
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("loss", ALL_LOSSES)
+def test_every_loss(loss: Any, weighted: bool) -> None:
+    rng = np.random.default_rng(0)
+    x, weights = rng.normal(size=(26, 5)).astype("float32"), rng.uniform(size=26) if weighted else None
+    y: Any = rng.integers(0, 3, (26, 1)) if loss.takes_labels else rng.uniform(size=(26, 3))
+    made = []
+    for jit in ("auto", False):
+        random.set_random_seed(3)
+        model = models.Sequential([layers.Input((5,)), layers.Dense(3, activation="softmax", bias_regularizer="l1")])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # targets that are no distributions
+            made.append(fitted(model, x, y, jit, loss(), sample_weight=weights))
+    check_same(*made)
+
+
+def test_inputs_and_outputs_of_any_structure(device: str) -> None:
+    rng = np.random.default_rng(0)
+    x = {"a": rng.normal(size=(26, 4)).astype("float32"), "b": rng.integers(0, 9, (26, 3)).astype("uint8")}
+    y = [rng.normal(size=(26, 1)), rng.integers(0, 3, 26)]
+    made = []
+    with gpudl.device(device):
+        for jit in ("auto", False):
+            random.set_random_seed(3)
+            a, b = layers.Input((4,), name="a"), layers.Input((3,), name="b")
+            both = layers.Concatenate()([layers.Dense(4, activation="tanh")(a), layers.Rescaling(0.1)(b)])
+            shared = layers.Dense(7, activation="relu")
+            outputs = [layers.Dense(1, name="c")(shared(both)), layers.Dense(3, name="d")(shared(both) * 2.0)]
+            loss = [losses.MeanSquaredError(), losses.SparseCategoricalCrossentropy(from_logits=True)]
+            made.append(fitted(models.Model({"a": a, "b": b}, outputs), x, y, jit, loss))
+    check_same(*made)
+
+
+def test_labels_that_no_score_stands_for_are_noticed_in_every_step() -> None:
+    model = models.Sequential([layers.Input((4,)), layers.Dense(3)])
+    model.compile("sgd", losses.SparseCategoricalCrossentropy(from_logits=True))
+    batches = [(np.ones((2, 4), "float32"), np.array([0, label])) for label in (1, 2, 1, 0, -1)]
+    with pytest.raises(UsageError, match="labels run from -1 to 0"):
+        model.fit(iter(batches), steps_per_epoch=5, verbose=0)
+
+
+def test_an_autoencoder_is_given_one_array_twice(counts: Any) -> None:
+    x = np.random.default_rng(0).normal(size=(24, 12)).astype("float32")
+    batches = [(part, part) for part in np.split(x, 6)]
+    made = []
+    for jit in ("auto", False):
+        random.set_random_seed(3)
+        model = models.Sequential([layers.Input((12,)), *plain(), layers.Dense(12)])
+        model.compile("sgd", "mse", jit_compile=jit)
+        model.fit(iter(batches), steps_per_epoch=6, verbose=0)
+        made.append(model)
+    check_same(*made)

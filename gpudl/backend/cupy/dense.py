@@ -35,12 +35,17 @@ def input_gradient(dy: Array, kernel: Array) -> Array:
     return dy @ kernel.T
 
 
-def kernel_gradient(x: Array, dy: Array) -> Array:
-    """x (M, I), dy (M, O) -> dkernel (I, O)."""
+def kernel_gradient(x: Array, dy: Array, out: Array | None = None) -> Array:
+    """x (M, I), dy (M, O) -> dkernel (I, O), written to `out` where that is given."""
     if _is_own(x, dy):
         conv = _pointwise(len(x), x.shape[1], dy.shape[1])
-        return conv2d.kernel_gradient(x.reshape(conv.x_shape), dy.reshape(conv.y_shape), conv)[0, 0]
-    return x.T @ dy
+        made = conv2d.kernel_gradient(x.reshape(conv.x_shape), dy.reshape(conv.y_shape), conv)[0, 0]
+    else:
+        made = x.T @ dy
+    if out is None:
+        return made
+    out[...] = made
+    return out
 
 
 def _is_own(x: Array, other: Array) -> bool:

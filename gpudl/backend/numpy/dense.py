@@ -28,9 +28,9 @@ def input_gradient(dy: np.ndarray, kernel: np.ndarray) -> np.ndarray:
     return product(dy, kernel.T)
 
 
-def kernel_gradient(x: np.ndarray, dy: np.ndarray) -> np.ndarray:
-    """x (M, I), dy (M, O) -> dkernel (I, O)."""
-    return product(x.T, dy)
+def kernel_gradient(x: np.ndarray, dy: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+    """x (M, I), dy (M, O) -> dkernel (I, O), written to `out` where that is given."""
+    return product(x.T, dy, out)
 
 
 def column_sums(x: np.ndarray) -> np.ndarray:

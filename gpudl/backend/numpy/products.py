@@ -26,16 +26,17 @@ EVEN = 16
 """Parts begin at multiples of this many rows or columns, which BLAS goes through at once."""
 
 
-def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """a (M, I), b (I, O) -> a @ b (M, O)."""
+def product(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+    """a (M, I), b (I, O) -> a @ b (M, O), written to `out` where that is given."""
     rows, columns = a.shape[0], b.shape[1]
     work_size = rows * b.size
     if work_size < WORTH_SPLITTING or max(rows, columns) < 2 * LEAST_LENGTH:
         if single_threaded_blas.active:
-            return a @ b
+            return np.matmul(a, b, out=out)
         with single_threaded_blas:
-            return a @ b
-    out = np.empty((rows, columns), np.result_type(a, b))
+            return np.matmul(a, b, out=out)
+    if out is None:
+        out = np.empty((rows, columns), np.result_type(a, b))
 
     def work(pieces: Iterator[Piece]) -> None:
         for start, stop in pieces:

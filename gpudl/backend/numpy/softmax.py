@@ -4,16 +4,37 @@ from __future__ import annotations
 
 import numpy as np
 
+from gpudl.backend.numpy.constants import ones
+from gpudl.backend.numpy.products import product
+
+SHORT = 64
+"""Numbers of a row up to which its largest is sooner found among columns: NumPy begins a loop for each row."""
+
 CLIP = 1e-7
 """Keras's: probabilities are kept within [CLIP, 1 - CLIP] before the logarithm."""
+
+
+def _largest(x: np.ndarray) -> np.ndarray:
+    """x (M, K) -> (M, 1)."""
+    return x.max(axis=-1, keepdims=True) if x.shape[1] > SHORT else x.T.copy().max(axis=0)[:, None]
+
+
+def _sums(x: np.ndarray) -> np.ndarray:
+    """x (M, K) -> (M, 1): summed as a product with ones, which BLAS does in half the time of a reduction."""
+    return product(x, ones(x.shape[1], x.dtype)[:, None])
+
+
+def _places(labels: np.ndarray, p: np.ndarray) -> np.ndarray:
+    """labels (M,), p (M, K) -> where the label of each row lies in p laid out flat."""
+    return np.arange(0, p.size, p.shape[1]) + labels
 
 
 def forward(x: np.ndarray) -> np.ndarray:
     """x (M, K) -> exp(x) / sum exp(x) of each row; the largest entry is taken off first, so nothing overflows."""
     with np.errstate(invalid="ignore"):  # among infinite scores there is no probability: NaN
-        y = x - x.max(axis=-1, keepdims=True)
+        y = x - _largest(x)
         np.exp(y, out=y)
-        y /= y.sum(axis=-1, keepdims=True)
+        y /= _sums(y)
     return y
 
 
@@ -24,14 +45,14 @@ def backward(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 def picked(p: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """p (M, K), labels (M,) -> -log(p[label] / sum(p)) of each row, clipped as Keras does."""
-    share = p[np.arange(len(p)), labels] / p.sum(axis=-1)
+    share = p.reshape(-1)[_places(labels, p)] / _sums(p)[:, 0]
     return -np.log(np.clip(share, CLIP, 1 - CLIP))
 
 
 def picked_gradient(dy: np.ndarray, p: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """dy (M,), p = softmax(x) (M, K), labels (M,) -> dx = (p - one at the label) dy."""
     dx = p.copy()
-    dx[np.arange(len(p)), labels] -= 1
+    dx.reshape(-1)[_places(labels, p)] -= 1
     dx *= dy[:, None]
     return dx
 
@@ -48,17 +69,17 @@ def crossed_gradient(dy: np.ndarray, p: np.ndarray, t: np.ndarray) -> np.ndarray
 
 def picked_of_logits(x: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """x (M, K), labels (M,) -> -log(p[label]) of each row, not clipped, and p = softmax(x)."""
-    shifted = x - x.max(axis=-1, keepdims=True)
+    shifted = x - _largest(x)
     p = np.exp(shifted)
-    total = p.sum(axis=-1, keepdims=True)
+    total = _sums(p)
     p /= total
-    return np.log(total[:, 0]) - shifted[np.arange(len(x)), labels], p
+    return np.log(total[:, 0]) - shifted.reshape(-1)[_places(labels, p)], p
 
 
 def crossed_of_logits(x: np.ndarray, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """x and t (M, K) -> -sum(t log p) of each row, not clipped, and p = softmax(x)."""
-    shifted = x - x.max(axis=-1, keepdims=True)
+    shifted = x - _largest(x)
     p = np.exp(shifted)
-    total = p.sum(axis=-1, keepdims=True)
+    total = _sums(p)
     p /= total
     return np.log(total[:, 0]) * t.sum(axis=-1) - (shifted * t).sum(axis=-1), p
