@@ -332,7 +332,7 @@ def softmax_values(x: Array, axis: int | Shape | None = -1) -> Array:
 def softmax(x: Array, *, axis: int | Shape | None = -1) -> tuple[Array, Any]:
     """Turn scores into probabilities: exp(x) / sum exp(x) over `axis` (None for all). Shapes: y as x."""
     axis = axes_of(axis)
-    if x.dtype in ("float32", "float64") and x.size and axis in (-1, x.ndim - 1):
+    if x.dtype.kind == "f" and x.dtype.itemsize >= 4 and x.size and axis in (-1, x.ndim - 1):
         rows, twin = x.reshape(-1, x.shape[-1]), kernels("softmax", x)
         p = twin.forward(rows)
         return p.reshape(x.shape), lambda dy: twin.backward(dy.reshape(p.shape), p).reshape(x.shape)

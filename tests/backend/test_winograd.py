@@ -52,6 +52,7 @@ def test_it_is_the_convolution(
     batch: int, size: tuple[int, int], channels: int, filters: int, padding: Any, block: int, relu: bool, seed: int
 ) -> None:
     conv = ConvGeometry.of((batch, *size, channels), (3, 3, channels, filters), 1, padding)
+    axes = conv.rows, conv.columns
     x, kernel, bias, dy = numbers(conv, seed)
     exact = [a.astype("float64") for a in (x, kernel, bias, dy)]
     with pytest.MonkeyPatch.context() as patch:
@@ -62,7 +63,30 @@ def test_it_is_the_convolution(
         if relu:
             cut = winograd.forward(x, kernel, bias if seed % 2 else None, conv, relu=True)
             assert cut.tobytes() == np.maximum(found, 0).tobytes()
-        near(now(winograd.begin_kernel_gradient(x, dy, conv)), conv2d.kernel_gradient(exact[0], exact[3], conv))
+        slope = now(winograd.begin_kernel_gradient(x, dy, conv))
+        near(slope, conv2d.kernel_gradient(exact[0], exact[3], conv))
+        memo: winograd.Memo = {}
+        assert winograd.forward(x, kernel, bias if seed % 2 else None, conv, memo=memo).tobytes() == found.tobytes()
+        assert "kernel" in memo and ("inputs" in memo) == (winograd._plan(conv, block, keeps_inputs=False).count == 1)
+        assert now(winograd.begin_kernel_gradient(x, dy, conv, memo)).tobytes() == slope.tobytes()
+        if all(max(axis.before, axis.after) <= 2 for axis in axes):
+            around = tuple((2 - axis.before, 2 - axis.after) for axis in axes)
+            turned = ConvGeometry.of(conv.y_shape, (3, 3, filters, channels), 1, around)
+            back = winograd.input_gradient(dy, kernel, turned)
+            near(back, conv2d.input_gradient(exact[3], exact[1], conv))
+            assert winograd.input_gradient(dy, kernel, turned, memo).tobytes() == back.tobytes()
+
+
+def test_nothing_large_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    conv = ConvGeometry.of((4, 8, 8, 16), (3, 3, 16, 16), 1, "same")
+    x, kernel, _, _ = numbers(conv, 0)
+    memo: winograd.Memo = {}
+    monkeypatch.setattr(winograd, "REMEMBERED", 36 * 16 * 16)
+    winograd.forward(x, kernel, None, conv, memo=memo)
+    assert set(memo) == {"kernel", "inputs"}
+    monkeypatch.setattr(winograd, "REMEMBERED", 36 * 16 * 16 - 1)
+    winograd.forward(x, kernel, None, conv, memo=(memo := {}))
+    assert not memo
 
 
 @pytest.mark.parametrize("channels", [16, 64, 256])

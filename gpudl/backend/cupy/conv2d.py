@@ -41,8 +41,13 @@ def _run_gather(
         add_parts(parts, y, bias, relu)
 
 
-def forward(x: Array, kernel: Array, bias: Array | None, conv: ConvGeometry, relu: bool = False) -> Array:
-    """x (N, H, W, C), kernel (R, S, C / groups, K), bias (K,) or None -> y (N, P, Q, K); with `relu` max(y, 0)."""
+def forward(
+    x: Array, kernel: Array, bias: Array | None, conv: ConvGeometry, relu: bool = False, memo: Any = None
+) -> Array:
+    """x (N, H, W, C), kernel (R, S, C / groups, K), bias (K,) or None -> y (N, P, Q, K); with `relu` max(y, 0).
+
+    Nothing here is worth a note in `memo` for the gradients.
+    """
     xp = array_module(x)
     y = xp.empty(conv.y_shape, x.dtype)
     bias = None if bias is None else contiguous(bias.astype(x.dtype, copy=False))
@@ -54,7 +59,7 @@ def forward(x: Array, kernel: Array, bias: Array | None, conv: ConvGeometry, rel
     return y
 
 
-def input_gradient(dy: Array, kernel: Array, conv: ConvGeometry) -> Array:
+def input_gradient(dy: Array, kernel: Array, conv: ConvGeometry, memo: Any = None) -> Array:
     """dy (N, P, Q, K), kernel (R, S, C / groups, K) -> dx (N, H, W, C)."""
     xp = array_module(dy)
     groups, depth, filters = conv.groups, conv.channels // conv.groups, conv.filters // conv.groups
@@ -93,6 +98,6 @@ def kernel_gradient(x: Array, dy: Array, conv: ConvGeometry) -> Array:
     return sum_of_parts(parts, x.dtype)
 
 
-def begin_kernel_gradient(x: Array, dy: Array, conv: ConvGeometry) -> Array:
+def begin_kernel_gradient(x: Array, dy: Array, conv: ConvGeometry, memo: Any = None) -> Array:
     """As `kernel_gradient`: a launch is begun, and not waited for, as it is."""
     return kernel_gradient(x, dy, conv)

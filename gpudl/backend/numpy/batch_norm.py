@@ -3,8 +3,9 @@
 Memory plan. Plain NumPy would write five temporaries of the batch's size. Here every pass runs over blocks that stay in
 cache: one for mean and variance, one that normalizes, and two for the gradient. Several rows are taken as one, since
 loops over a row of few channels would start more often than they run; sums over rows are products with ones, which BLAS
-is quick at. Each block leaves its own sums, which are then joined in a fixed order. Where numba is installed, a large
-batch is gone through by loops instead, which need no room for a block: loops.py.
+is quick at. Each block leaves its own sums, which are then joined in a fixed order. What is one block altogether stays
+where it is between the passes, which spares one of each. Where numba is installed, a large batch is gone through by
+loops instead, which need no room for a block: loops.py.
 """
 
 from __future__ import annotations
@@ -34,6 +35,12 @@ class _Rows:
         self.pieces = blocks(rows // self.together, max(1, BLOCK // self.width))
         self.longest = self.pieces[0][1] if self.pieces else 0
         self.size = rows * columns
+
+    def is_one_block(self, *arrays: np.ndarray) -> bool:
+        """Whether it is one block, of arrays of the statistics' type, that no loop goes through."""
+        if len(self.pieces) != 1 or any(array.dtype != self.kind for array in arrays):
+            return False
+        return loops.loop_for(loops.add_rows, (), self.size, arrays[0]) is None
 
     def wide(self, x: np.ndarray) -> np.ndarray:
         return x.reshape(-1, self.width)
@@ -90,6 +97,16 @@ def forward(
     kind = _statistics_type(x)
     rows = _rows(x.shape, kind)
     wide = rows.wide(x)
+    if rows.is_one_block(x):
+        count = rows.size // rows.columns
+        mean = rows.sums(wide) / count
+        y = wide - rows.repeated(mean)
+        variance = rows.sums(y * y) / count
+        scale = _follow(moving, mean, variance, momentum, epsilon)
+        y *= rows.repeated(scale if gamma is None else scale * gamma)
+        if beta is not None:
+            y += rows.repeated(beta)
+        return y.reshape(x.shape), mean, scale
     parts = np.empty((2, len(rows.pieces), x.shape[1]), kind)
     add_rows, add_squares = (loops.loop_for(make, (), x.size, x) for make in (loops.add_rows, loops.add_squares))
 
@@ -105,11 +122,18 @@ def forward(
 
     rows.each(add_up)
     mean, variance = _joined(parts, rows)
+    scale = _follow(moving, mean, variance, momentum, epsilon)
+    return normalize(x, mean, scale, gamma, beta), mean, scale
+
+
+def _follow(
+    moving: tuple[np.ndarray, np.ndarray], mean: np.ndarray, variance: np.ndarray, momentum: float, epsilon: float
+) -> np.ndarray:
+    """Let the moving statistics follow the batch's; return 1 / sqrt(variance + epsilon), (C,)."""
     for moves, batch in zip(moving, (mean, variance), strict=True):
         moves *= momentum
         moves += (1 - momentum) * batch
-    scale = 1 / np.sqrt(variance + kind.type(epsilon))
-    return normalize(x, mean, scale, gamma, beta), mean, scale
+    return 1 / np.sqrt(variance + variance.dtype.type(epsilon))
 
 
 def _joined(parts: np.ndarray, rows: _Rows) -> tuple[np.ndarray, np.ndarray]:
@@ -156,10 +180,20 @@ def backward(
     """
     kind = _statistics_type(x)
     rows = _rows(x.shape, kind)
+    middle = rows.repeated(mean)
+    if training and rows.is_one_block(x, dy):
+        gradient = rows.wide(dy)
+        dx = rows.wide(x) - middle
+        dbeta, dgamma = rows.sums(gradient), rows.sums(dx * gradient) * scale
+        share = 1 / max(1, x.shape[0])
+        dx *= rows.repeated(dgamma * scale * -share)
+        dx -= rows.repeated(dbeta * share)
+        dx += gradient
+        dx *= rows.repeated(scale if gamma is None else scale * gamma)
+        return dx.reshape(x.shape), dgamma, dbeta
     dx = np.empty(x.shape, dy.dtype)
     gradient, source, target = rows.wide(dy), rows.wide(x), rows.wide(dx)
     parts = np.empty((2, len(rows.pieces), x.shape[1]), kind)
-    middle = rows.repeated(mean)
     add_gradients, of_input = (
         loops.loop_for(make, (), x.size, x, dy) for make in (loops.add_gradients, loops.normalize_gradients)
     )

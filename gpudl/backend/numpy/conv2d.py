@@ -21,6 +21,7 @@ from gpudl.backend.numpy.dense import finish
 from gpudl.backend.numpy.kept import kept
 from gpudl.backend.numpy.products import product
 from gpudl.backend.numpy.rows import finish_rows
+from gpudl.backend.numpy.winograd import Memo
 from gpudl.backend.numpy.workers import Piece, begin, blocks, run
 from gpudl.shapes import ConvGeometry, WindowAxis
 
@@ -128,15 +129,23 @@ def _size(conv: ConvGeometry) -> int:
 
 
 def forward(
-    x: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None, conv: ConvGeometry, relu: bool = False
+    x: np.ndarray,
+    kernel: np.ndarray,
+    bias: np.ndarray | None,
+    conv: ConvGeometry,
+    relu: bool = False,
+    memo: Memo | None = None,
 ) -> np.ndarray:
-    """x (N, H, W, C), kernel (R, S, C / groups, K), bias (K,) or None -> y (N, P, Q, K); with `relu` max(y, 0)."""
+    """x (N, H, W, C), kernel (R, S, C / groups, K), bias (K,) or None -> y (N, P, Q, K); with `relu` max(y, 0).
+
+    `memo` takes what the gradients of the same x and kernel can use.
+    """
     if _is_pointwise(conv):
         y = product(x.reshape(-1, conv.channels), kernel[0, 0])
         finish(y, bias, relu)
         return y.reshape(conv.y_shape)
     if winograd.suits(conv, x.dtype):
-        return winograd.forward(x, kernel, bias, conv, relu)
+        return winograd.forward(x, kernel, bias, conv, relu, memo)
     y = np.empty(conv.y_shape, x.dtype)
     matrices = _grouped(kernel, conv.groups)
     images = _images_per_block(conv)
@@ -166,13 +175,15 @@ def _turned(conv: ConvGeometry) -> ConvGeometry:
     return ConvGeometry(conv.batch, conv.filters, conv.channels, conv.groups, axis(conv.rows), axis(conv.columns))
 
 
-def input_gradient(dy: np.ndarray, kernel: np.ndarray, conv: ConvGeometry) -> np.ndarray:
+def input_gradient(dy: np.ndarray, kernel: np.ndarray, conv: ConvGeometry, memo: Memo | None = None) -> np.ndarray:
     """dy (N, P, Q, K), kernel (R, S, C / groups, K) -> dx (N, H, W, C)."""
     groups, depth, filters = conv.groups, conv.channels // conv.groups, conv.filters // conv.groups
     turned = _turned(conv)
     stride_1 = conv.rows.stride == conv.columns.stride == 1
     if stride_1 and min(turned.rows.before, turned.rows.after, turned.columns.before, turned.columns.after) >= 0:
         # Stride 1: the gradient is itself a convolution, with the kernel turned by 180 degrees.
+        if winograd.suits(turned, dy.dtype):
+            return winograd.input_gradient(dy, kernel, turned, memo)
         taps = kernel[::-1, ::-1].reshape(*kernel.shape[:2], depth, groups, filters)
         back = taps.transpose(0, 1, 4, 3, 2).reshape(*kernel.shape[:2], filters, conv.channels)
         return forward(dy, np.ascontiguousarray(back), None, turned)
@@ -207,13 +218,15 @@ def kernel_gradient(x: np.ndarray, dy: np.ndarray, conv: ConvGeometry) -> np.nda
     return now(begin_kernel_gradient(x, dy, conv))
 
 
-def begin_kernel_gradient(x: np.ndarray, dy: np.ndarray, conv: ConvGeometry) -> np.ndarray | Later:
+def begin_kernel_gradient(
+    x: np.ndarray, dy: np.ndarray, conv: ConvGeometry, memo: Memo | None = None
+) -> np.ndarray | Later:
     """As `kernel_gradient`, but it may come later; until then x and dy must not be written to."""
     groups, filters = conv.groups, conv.filters // conv.groups
     if _is_pointwise(conv):
         return product(x.reshape(-1, conv.channels).T, dy.reshape(-1, conv.filters)).reshape(conv.kernel_shape)
     if winograd.suits(conv, x.dtype):
-        return winograd.begin_kernel_gradient(x, dy, conv)
+        return winograd.begin_kernel_gradient(x, dy, conv, memo)
     images = _images_per_block(conv)
     # The batch is cut into runs of blocks, the same whatever the number of threads; a run adds up its own sum.
     spans = blocks(conv.batch, max(images, -(-conv.batch // SHARES)))

@@ -2,13 +2,35 @@
 
 from __future__ import annotations
 
+import math
+import threading
+
 import numpy as np
+
+WORD = 2**64 - 1
+
+
+class _Drawing(threading.local):
+    """A thread's generator, which is given a new key for each draw: NumPy takes ten times as long to make another."""
+
+    def __init__(self) -> None:
+        self.philox = np.random.Philox(key=0)
+        self.at_start = self.philox.state
+
+    def begin(self, key: int) -> np.random.Philox:
+        """Return the generator as `np.random.Philox(key=key)` makes it."""
+        self.at_start["state"]["key"][:] = key & WORD, key >> 64
+        self.philox.state = self.at_start
+        return self.philox
+
+
+_drawing = _Drawing()
 
 
 def forward(x: np.ndarray, rate: float, key: int, noise_shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
     """x of any shape -> y of the same shape, and what was kept (booleans of `noise_shape`)."""
-    count = int(np.prod(noise_shape))
-    words = np.random.Philox(key=key).random_raw((count + 1) // 2)
+    count = math.prod(noise_shape)
+    words = _drawing.begin(key).random_raw((count + 1) // 2)
     bits = words.view(np.uint32)[:count].reshape(noise_shape)
     kept = bits >= np.uint32(min(round(rate * 2**32), 2**32 - 1)) if rate < 1 else np.zeros(noise_shape, bool)
     return backward(x, rate, kept), kept
@@ -16,5 +38,8 @@ def forward(x: np.ndarray, rate: float, key: int, noise_shape: tuple[int, ...]) 
 
 def backward(dy: np.ndarray, rate: float, kept: np.ndarray) -> np.ndarray:
     """Scale what was kept by 1 / (1 - rate), drop the rest."""
-    factor = dy.dtype.type(0 if rate == 1 else 1 / (1 - rate))
-    return dy * (kept * factor)
+    dx = np.empty_like(dy)
+    np.copyto(dx, kept.view(np.uint8))  # numbers of its own type: a product with booleans takes NumPy twice as long
+    dx *= dy
+    dx *= dy.dtype.type(0 if rate == 1 else 1 / (1 - rate))
+    return dx

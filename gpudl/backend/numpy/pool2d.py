@@ -10,6 +10,7 @@ Where numba is installed, max pooling of large arrays is a loop that does all of
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 import numpy as np
 
@@ -24,6 +25,7 @@ interpreter between many short steps (measured)."""
 Slices = tuple[slice, ...]
 
 
+@lru_cache(maxsize=256)
 def _taps(pool: PoolGeometry) -> list[tuple[Slices, Slices]]:
     """For each tap in row-major order: the windows that have it inside the input, and the inputs they read."""
     pairs = []
@@ -83,7 +85,7 @@ def max_forward(x: np.ndarray, pool: PoolGeometry) -> tuple[np.ndarray, np.ndarr
                 if has_nan:  # NaN differs from itself, yet where it stands it has won
                     lost &= ~np.isnan(images[inputs])
                 number += 1
-                number[outputs] *= lost
+                number[outputs] *= lost.view(np.uint8)
 
     run(work, _images(pool), _elements(pool))
     return y, winner

@@ -1,7 +1,7 @@
-"""ReLU on NumPy. Large arrays are shared among the threads in pieces, which stay in the cache on the way back.
+"""ReLU on NumPy. Large arrays are shared among the threads in pieces of 2 MiB: the work is all memory traffic.
 
-There what was above 0 is a byte each, 0 or 1. NumPy takes two and a half times as long to multiply floating point by
-booleans as by numbers of its own type (measured: 20 and 8 microseconds for 32,768); so the bytes become such first.
+On the way back what was above 0 is a byte each, 0 or 1. NumPy is slow to multiply floating point by booleans: it makes
+numbers of them a few at a time. So that is done before, at once (measured: 13 microseconds in place of 22 for 32,768).
 """
 
 from __future__ import annotations
@@ -15,8 +15,6 @@ from gpudl.backend.numpy.dense import column_sums
 from gpudl.backend.numpy.workers import Piece, blocks, run
 
 BLOCK = 1 << 19
-WAY_BACK = 1 << 17
-"""Numbers of a piece on the way there, where all is memory traffic, and back."""
 
 
 def forward(x: np.ndarray) -> np.ndarray:
@@ -52,7 +50,7 @@ def backward(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
         for start, stop in pieces:
             _pass(gradient[start:stop], value[start:stop], target[start:stop])
 
-    run(work, blocks(y.size, WAY_BACK), y.size)
+    run(work, blocks(y.size, BLOCK), y.size)
     return dx
 
 
@@ -62,7 +60,7 @@ def backward_and_sum(dy: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndar
     if y.size < BLOCK or not (y.flags.c_contiguous and dy.flags.c_contiguous):
         _pass(dy, y, dx)
         return dx, column_sums(dx)
-    rows = max(1, WAY_BACK // y.shape[1])
+    rows = max(1, BLOCK // y.shape[1])
     parts = np.empty((-(-len(y) // rows), y.shape[1]), dy.dtype)
 
     def work(pieces: Iterator[Piece]) -> None:

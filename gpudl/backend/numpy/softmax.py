@@ -46,7 +46,7 @@ def backward(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
 def picked(p: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """p (M, K), labels (M,) -> -log(p[label] / sum(p)) of each row, clipped as Keras does."""
     share = p.reshape(-1)[_places(labels, p)] / _sums(p)[:, 0]
-    return -np.log(np.clip(share, CLIP, 1 - CLIP))
+    return -np.log(np.minimum(np.maximum(share, CLIP), 1 - CLIP))  # np.clip takes twice as long to begin
 
 
 def picked_gradient(dy: np.ndarray, p: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -10,8 +10,9 @@ between NumPy's calls holds the interpreter's lock, and a second thread waits fo
 6x6 matrix: down the columns of the image where it lies, then along the rows of tiles, which are copied out in between.
 So the first index of a tile's 36 numbers is the one along the row.
 
+The gradient for the input slides the kernel turned round over dy, and needs no transform of its own for it: `_turned`.
 The gradient for the kernel is the adjoint: A dy A^T, products (C, tiles) x (tiles, K) added up over all blocks, and at
-the end G^T w G.
+the end G^T w G. What the forward pass has transformed is kept for both where it is small.
 Source: Lavin and Gray 2015, arXiv 1509.09308.
 """
 
@@ -20,6 +21,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
@@ -32,7 +34,8 @@ from gpudl.backend.numpy.workers import SMALL, Piece, begin, blocks, run
 from gpudl.shapes import ConvGeometry
 
 POINTS = 0, 2 / 3, -2 / 3, 3 / 2, -3 / 2
-"""Where the polynomials are evaluated, besides infinity; 0, 1, -1, 2, -2 give four times the error (measured)."""
+"""Where the polynomials are evaluated, besides infinity; 0, 1, -1, 2, -2 give four times the error (measured). Each has
+its inverse among them."""
 
 TAPS, TILE, READ = 3, 4, 6
 
@@ -57,8 +60,22 @@ FEWEST_CHANNELS, FEWEST_TILES, MOST_WASTE = 16, 16, 1.6
 """Where patches and one product are quicker (measured): fewer channels or filters; fewer tiles in the batch, over which
 the transformed kernel has to pay; and so many outputs made for each that is kept, as where 5x5 takes four tiles."""
 
+REMEMBERED = 1 << 20
+"""Numbers of a transformed kernel, or of the inputs of a batch that is one block, that are kept for the gradients."""
+
 MOST_SHARES, LARGEST_SUMS = 8, 1 << 23
 """Sums that the kernel gradient is made of, and the numbers in all of them."""
+
+
+Memo = dict[str, np.ndarray]
+"""What a forward pass leaves for its gradients: the transformed "kernel" and "inputs"."""
+
+
+class _Way(NamedTuple):
+    """The transforms of what is read and written, where a kernel is transformed by G."""
+
+    inputs: np.ndarray
+    outputs: np.ndarray
 
 
 def _transforms() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -71,10 +88,28 @@ def _transforms() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     scale = np.array([np.prod(point - rest) for point, rest in zip(points, others, strict=True)])
     kernels = np.vstack([np.vander(points, TAPS, increasing=True) / scale[:, None], np.eye(TAPS)[-1:]])
     outputs = np.vstack([np.vander(points, TILE, increasing=True), np.eye(TILE)[-1:]]).T
-    return inputs.astype(np.float32), kernels.astype(np.float32), np.ascontiguousarray(outputs, np.float32)
+    return inputs, kernels, outputs
 
 
-INPUTS, KERNELS, OUTPUTS = _transforms()
+def _turned(inputs: np.ndarray, kernels: np.ndarray, outputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return B^T and A^T for the kernel turned round, where the transform of the kernel as it is, G g, is multiplied.
+
+    A polynomial p read backwards is t^2 p(1/t). So its value at a point is p's at the inverse, times a factor: that of
+    each row of G, turned round, to the row of the inverse. The factors go into B^T, and the places into both.
+    """
+    inverse = [len(POINTS), *(POINTS.index(min(POINTS, key=lambda q: abs(p * q - 1))) for p in POINTS[1:]), 0]
+    rows, same = kernels[:, ::-1], kernels[inverse]
+    factors = (rows * same).sum(axis=1) / (same * same).sum(axis=1)
+    return (factors[:, None] * inputs)[inverse], outputs[:, inverse]
+
+
+def _single(matrix: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(matrix, np.float32)
+
+
+KERNELS = _single(_transforms()[1])
+AS_IT_IS = _Way(*(_single(matrix) for matrix in _transforms()[::2]))
+TURNED_ROUND = _Way(*(_single(matrix) for matrix in _turned(*_transforms())))
 
 
 def suits(conv: ConvGeometry, dtype: np.dtype) -> bool:
@@ -149,10 +184,11 @@ class _Plan:
         tiles = self.images * self.rows * self.across
         width = (TILE * self.across + 2) * self.images * conv.channels
         self.padded, half = (TILE * self.rows + 2) * width, self.rows * READ * width
-        inputs, between = READ * READ * tiles * conv.channels, READ * TILE * tiles * conv.filters
-        self.between = inputs if keeps_inputs else 0
+        self.inputs, between = READ * READ * tiles * conv.channels, READ * TILE * tiles * conv.filters
+        """Transformed inputs of a block, in numbers."""
+        self.between = self.inputs if keeps_inputs else 0
         """Where the room for what lies between two transforms begins: behind the inputs, or in their place."""
-        self.first = max(self.padded + half, inputs, self.between + between)
+        self.first = max(self.padded + half, self.inputs, self.between + between)
         self.room = self.first + READ * READ * tiles * max(conv.channels, conv.filters)
         """The numbers in a thread's workspace: what is read and what is written by each step change places."""
 
@@ -232,14 +268,14 @@ class _Block:
         self._between = room.first[plan.between :]
         self._whole = _part(self._between, (count, TILE * rows, TILE * across, conv.filters))
 
-    def transform_inputs(self, x: np.ndarray, images: slice) -> None:
-        """inputs = B^T d B of the block's tiles of x (N, H, W, C)."""
+    def transform_inputs(self, x: np.ndarray, images: slice, matrix: np.ndarray, out: np.ndarray | None = None) -> None:
+        """inputs, or `out`, (36, tiles, C) = B^T d B of the block's tiles of x (N, H, W, C); `matrix` is B^T."""
         for rows in self._outside:
             rows.fill(0)
         self._inside[...] = x[images, *self._read]
-        np.matmul(INPUTS, self._down[0], out=self._down[1])
+        np.matmul(matrix, self._down[0], out=self._down[1])
         self._spread[1][...] = self._spread[0]
-        np.matmul(INPUTS, self._along[0], out=self._along[1])
+        np.matmul(matrix, self._along[0], out=self._along[1] if out is None else out.reshape(READ, -1))
 
     def transform_gradients(self, dy: np.ndarray, images: slice) -> None:
         """outputs = A dy A^T of the block's tiles of dy (N, P, Q, K)."""
@@ -251,13 +287,13 @@ class _Block:
             whole[:, : band.shape[1], : band.shape[2]] = band
             band = whole
         self._places[...] = _by_places(band)
-        _both_ways(OUTPUTS.T, self._flat_places, self._between, self._flat_outputs)
+        _both_ways(AS_IT_IS.outputs.T, self._flat_places, self._between, self._flat_outputs)
 
-    def write(self, y: np.ndarray, images: slice) -> np.ndarray:
-        """Transform the products in `outputs` and write them to their places in y (N, P, Q, K); return what of y."""
+    def write(self, y: np.ndarray, images: slice, matrix: np.ndarray) -> np.ndarray:
+        """Write A^T m A of the products in `outputs` to their places in y (N, P, Q, K); return what of y it is."""
         band = y[images, self.written]
         whole = band if band.shape == self._whole.shape else self._whole
-        _both_ways(OUTPUTS, self._flat_outputs, self._between, self._flat_places)
+        _both_ways(matrix, self._flat_outputs, self._between, self._flat_places)
         _by_places(whole)[...] = self._places
         if whole is not band:
             band[...] = whole[:, : band.shape[1], : band.shape[2]]
@@ -276,20 +312,51 @@ def _part(space: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def forward(
-    x: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None, conv: ConvGeometry, relu: bool = False
+    x: np.ndarray,
+    kernel: np.ndarray,
+    bias: np.ndarray | None,
+    conv: ConvGeometry,
+    relu: bool = False,
+    memo: Memo | None = None,
 ) -> np.ndarray:
     """x (N, H, W, C), kernel (3, 3, C, K), bias (K,) or None -> y (N, P, Q, K); with `relu` max(y, 0)."""
-    y = np.empty(conv.y_shape, x.dtype)
     plan = _plan(conv, BLOCK, keeps_inputs=False)
     weights = _transformed_kernel(kernel)
+    if memo is not None and weights.size <= REMEMBERED:
+        memo["kernel"] = weights
+    if memo is not None and plan.count == 1 and plan.inputs <= REMEMBERED:
+        memo["inputs"] = np.empty(
+            (READ * READ, plan.inputs // (READ * READ * conv.channels), conv.channels), np.float32
+        )
+    return _slid(x, weights, conv, AS_IT_IS, bias, relu, None if memo is None else memo.get("inputs"))
+
+
+def input_gradient(dy: np.ndarray, kernel: np.ndarray, conv: ConvGeometry, memo: Memo | None = None) -> np.ndarray:
+    """dy (N, P, Q, K), kernel (3, 3, C, K) -> dx (N, H, W, C). `conv` is the convolution that leads from dy to dx."""
+    weights = _transformed_kernel(kernel) if memo is None or "kernel" not in memo else memo["kernel"]
+    return _slid(dy, weights.transpose(0, 2, 1), conv, TURNED_ROUND)
+
+
+def _slid(
+    x: np.ndarray,
+    weights: np.ndarray,
+    conv: ConvGeometry,
+    way: _Way,
+    bias: np.ndarray | None = None,
+    relu: bool = False,
+    inputs: np.ndarray | None = None,
+) -> np.ndarray:
+    """Slide a transformed kernel (36, C, K) over x; `inputs`, if given, take x's transform, which is one block."""
+    y = np.empty(conv.y_shape, x.dtype)
+    plan = _plan(conv, BLOCK, keeps_inputs=False)
 
     def work(pieces: Iterator[Piece]) -> None:
         room = _Workspace.of(plan)
         for number, _ in pieces:
             block, images = room.block(number)
-            block.transform_inputs(x, images)
-            np.matmul(block.inputs, weights, out=block.outputs)
-            band = block.write(y, images)
+            block.transform_inputs(x, images, way.inputs, inputs)
+            np.matmul(block.inputs if inputs is None else inputs, weights, out=block.outputs)
+            band = block.write(y, images, way.outputs)
             if bias is not None or relu:
                 finish_rows(band.reshape(-1, conv.filters), bias, relu)
 
@@ -297,9 +364,12 @@ def forward(
     return y
 
 
-def begin_kernel_gradient(x: np.ndarray, dy: np.ndarray, conv: ConvGeometry) -> np.ndarray | Later:
+def begin_kernel_gradient(
+    x: np.ndarray, dy: np.ndarray, conv: ConvGeometry, memo: Memo | None = None
+) -> np.ndarray | Later:
     """x (N, H, W, C), dy (N, P, Q, K) -> dkernel (3, 3, C, K), maybe later. Blocks are summed in a fixed order."""
     plan = _plan(conv, BLOCK, keeps_inputs=True)
+    known = None if memo is None else memo.get("inputs")
     size = READ * READ * conv.channels * conv.filters
     shares = min(MOST_SHARES, max(2, LARGEST_SUMS // size), plan.count)
     spans = blocks(plan.count, -(-plan.count // shares))
@@ -311,9 +381,11 @@ def begin_kernel_gradient(x: np.ndarray, dy: np.ndarray, conv: ConvGeometry) -> 
             total = sums[start // (spans[0][1] - spans[0][0])]
             for number in range(start, stop):
                 block, images = room.block(number)
-                block.transform_inputs(x, images)
+                if known is None:
+                    block.transform_inputs(x, images, AS_IT_IS.inputs)
+                inputs = block.inputs if known is None else known
                 block.transform_gradients(dy, images)
-                np.matmul(block.inputs.transpose(0, 2, 1), block.outputs, out=total if number == start else part)
+                np.matmul(inputs.transpose(0, 2, 1), block.outputs, out=total if number == start else part)
                 if number > start:
                     total += part
 
