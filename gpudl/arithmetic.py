@@ -12,6 +12,7 @@ from typing import TypeAlias
 import numpy as np
 
 from gpudl.backend import Array, Shape, array_module, kernels
+from gpudl.backend.numpy import addition
 from gpudl.errors import UsageError
 
 SMALL = 1 << 14
@@ -42,10 +43,17 @@ def agreeing(a: Array, b: Array) -> tuple[Array, Array]:
     return a, b
 
 
+def plus(a: Array, b: Array) -> Array:
+    """Return a + b."""
+    if type(a) is np.ndarray and type(b) is np.ndarray and a.size > SMALL:
+        return addition.add(a, b)
+    return a + b
+
+
 def add(a: Array, b: Array) -> tuple[Array, tuple[Gradient, Gradient]]:
     """Add elementwise: a + b, broadcast."""
     a, b = agreeing(a, b)
-    return a + b, (lambda dy: unbroadcast(dy, a), lambda dy: unbroadcast(dy, b))
+    return plus(a, b), (lambda dy: unbroadcast(dy, a), lambda dy: unbroadcast(dy, b))
 
 
 def subtract(a: Array, b: Array) -> tuple[Array, tuple[Gradient, Gradient]]:

@@ -321,7 +321,7 @@ class _Underway:
             source.accumulate(part)
         else:
             known = self.pending.get(id(source))
-            self.pending[id(source)] = part if known is None else known + part
+            self.pending[id(source)] = part if known is None else arithmetic.plus(known, part)
 
     def settle(self) -> None:
         """Wait for the gradient that comes later, if there is one."""

@@ -1,11 +1,11 @@
 """Batch normalization on NumPy: rows (M, C), one channel a column.
 
-Memory plan. Plain NumPy would write five temporaries of the batch's size. Here every pass runs over blocks that stay in
-cache: one for mean and variance, one that normalizes, and two for the gradient. Several rows are taken as one, since
-loops over a row of few channels would start more often than they run; sums over rows are products with ones, which BLAS
-is quick at. Each block leaves its own sums, which are then joined in a fixed order. What is one block altogether stays
-where it is between the passes, which spares one of each. Where numba is installed, a large batch is gone through by
-loops instead, which need no room for a block: loops.py.
+Memory plan. Plain NumPy would write five temporaries of the batch's size. Here all steps are made for one block of the
+batch after the other, in the place of the result: first x - mean and its sums, then the rest. Several rows are taken as
+one, since loops over a row of few channels would start more often than they run; sums over rows are products with ones,
+which BLAS is quick at, and sums of products are einsum's, which writes nothing down. Each block leaves its own sums,
+which are then joined in a fixed order. Where numba is installed, a large batch is gone through by loops instead, each of
+which makes several of these steps at once: loops.py.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from gpudl.backend.numpy.constants import ones
 from gpudl.backend.numpy.rows import repeated, rows_together
 from gpudl.backend.numpy.workers import Piece, blocks, run
 
-BLOCK = 1 << 19
-"""Elements of one block. In smaller ones two threads wait for the interpreter between many short steps, and half a
-million numbers take one thread no longer than two (measured)."""
+BLOCK = 1 << 18
+"""Elements of one block. In smaller ones two threads wait for the interpreter between many short steps; in larger ones
+half a million numbers are one block, and one thread's work (measured)."""
 
 
 class _Rows:
@@ -35,12 +35,6 @@ class _Rows:
         self.pieces = blocks(rows // self.together, max(1, BLOCK // self.width))
         self.longest = self.pieces[0][1] if self.pieces else 0
         self.size = rows * columns
-
-    def is_one_block(self, *arrays: np.ndarray) -> bool:
-        """Whether it is one block, of arrays of the statistics' type, that no loop goes through."""
-        if len(self.pieces) != 1 or any(array.dtype != self.kind for array in arrays):
-            return False
-        return loops.loop_for(loops.add_rows, (), self.size, arrays[0]) is None
 
     def wide(self, x: np.ndarray) -> np.ndarray:
         return x.reshape(-1, self.width)
@@ -56,19 +50,22 @@ class _Rows:
         """x (rows, width), some of the long rows -> the sums over the true rows, (C,)."""
         return self.folded(ones(len(x), x.dtype) @ x)
 
+    def sums_of_products(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """x and y, some of the long rows -> the sums of x y over the true rows, (C,), in one pass."""
+        return self.folded(np.einsum("ij,ij->j", x, y))
+
     def added(self, loop: loops.Loop, *arrays: np.ndarray, kinds: int = 1) -> list[np.ndarray]:
         """Run a loop that adds up long rows; return its sums over the true rows, (C,) each."""
         totals = np.zeros((kinds, self.width), self.kind)
         loop(*arrays, *totals)
         return [self.folded(total) for total in totals]
 
-    def each(self, do: Callable[[int, slice, np.ndarray], None]) -> None:
-        """Call `do(number, long rows, workspace)` for each block."""
+    def each(self, do: Callable[[int, slice], None]) -> None:
+        """Call `do(number, long rows)` for each block."""
 
         def work(share: Iterator[Piece]) -> None:
-            room = np.empty((self.longest, self.width), self.kind)
             for start, stop in share:
-                do(start // self.longest, slice(start, stop), room[: stop - start])
+                do(start // self.longest, slice(start, stop))
 
         run(work, self.pieces, self.size)
 
@@ -96,44 +93,40 @@ def forward(
     """
     kind = _statistics_type(x)
     rows = _rows(x.shape, kind)
-    wide = rows.wide(x)
-    if rows.is_one_block(x):
-        count = rows.size // rows.columns
-        mean = rows.sums(wide) / count
-        y = wide - rows.repeated(mean)
-        variance = rows.sums(y * y) / count
-        scale = _follow(moving, mean, variance, momentum, epsilon)
-        y *= rows.repeated(scale if gamma is None else scale * gamma)
-        if beta is not None:
-            y += rows.repeated(beta)
-        return y.reshape(x.shape), mean, scale
+    y = np.empty(x.shape, kind)
+    source, target = rows.wide(x), rows.wide(y)
     parts = np.empty((2, len(rows.pieces), x.shape[1]), kind)
     add_rows, add_squares = (loops.loop_for(make, (), x.size, x) for make in (loops.add_rows, loops.add_squares))
 
-    def add_up(number: int, block: slice, room: np.ndarray) -> None:
+    def add_up(number: int, block: slice) -> None:
+        wide = source[block]
+        count = len(wide) * rows.together
         if add_rows is not None and add_squares is not None:
-            mean = rows.added(add_rows, wide[block])[0] / (len(room) * rows.together)
-            parts[:, number] = mean, rows.added(add_squares, wide[block], rows.repeated(mean))[0]
+            mean = rows.added(add_rows, wide)[0] / count
+            parts[:, number] = mean, rows.added(add_squares, wide, rows.repeated(mean))[0]
             return
-        mean = rows.sums(wide[block].astype(kind, copy=False)) / (len(room) * rows.together)
-        np.subtract(wide[block], rows.repeated(mean), out=room)
-        room *= room
-        parts[:, number] = mean, rows.sums(room)
+        mean = rows.sums(wide.astype(kind, copy=False)) / count
+        centred = np.subtract(wide, rows.repeated(mean), out=target[block])
+        parts[:, number] = mean, rows.sums_of_products(centred, centred)
 
     rows.each(add_up)
     mean, variance = _joined(parts, rows)
-    scale = _follow(moving, mean, variance, momentum, epsilon)
-    return normalize(x, mean, scale, gamma, beta), mean, scale
-
-
-def _follow(
-    moving: tuple[np.ndarray, np.ndarray], mean: np.ndarray, variance: np.ndarray, momentum: float, epsilon: float
-) -> np.ndarray:
-    """Let the moving statistics follow the batch's; return 1 / sqrt(variance + epsilon), (C,)."""
     for moves, batch in zip(moving, (mean, variance), strict=True):
         moves *= momentum
         moves += (1 - momentum) * batch
-    return 1 / np.sqrt(variance + variance.dtype.type(epsilon))
+    scale = 1 / np.sqrt(variance + kind.type(epsilon))
+    if add_rows is not None:
+        return normalize(x, mean, scale, gamma, beta), mean, scale
+    factor = scale if gamma is None else scale * gamma
+
+    def finish(number: int, block: slice) -> None:
+        shift = (parts[0, number] - mean) * factor  # the block lies about its own mean
+        out = target[block]
+        out *= rows.repeated(factor)
+        out += rows.repeated(shift if beta is None else shift + beta)
+
+    rows.each(finish)
+    return y.astype(x.dtype, copy=False), mean, scale
 
 
 def _joined(parts: np.ndarray, rows: _Rows) -> tuple[np.ndarray, np.ndarray]:
@@ -158,7 +151,7 @@ def normalize(
     shift = None if beta is None else rows.repeated(beta)
     loop = loops.loop_for(loops.normalize, (), x.size, x)
 
-    def work(number: int, block: slice, room: np.ndarray) -> None:
+    def work(number: int, block: slice) -> None:
         if loop is not None:
             loop(source[block], middle, factor, np.zeros_like(middle) if shift is None else shift, target[block])
             return
@@ -180,52 +173,40 @@ def backward(
     """
     kind = _statistics_type(x)
     rows = _rows(x.shape, kind)
-    middle = rows.repeated(mean)
-    if training and rows.is_one_block(x, dy):
-        gradient = rows.wide(dy)
-        dx = rows.wide(x) - middle
-        dbeta, dgamma = rows.sums(gradient), rows.sums(dx * gradient) * scale
-        share = 1 / max(1, x.shape[0])
-        dx *= rows.repeated(dgamma * scale * -share)
-        dx -= rows.repeated(dbeta * share)
-        dx += gradient
-        dx *= rows.repeated(scale if gamma is None else scale * gamma)
-        return dx.reshape(x.shape), dgamma, dbeta
-    dx = np.empty(x.shape, dy.dtype)
+    dx = np.empty(x.shape, kind)
     gradient, source, target = rows.wide(dy), rows.wide(x), rows.wide(dx)
     parts = np.empty((2, len(rows.pieces), x.shape[1]), kind)
+    middle = rows.repeated(mean)
     add_gradients, of_input = (
         loops.loop_for(make, (), x.size, x, dy) for make in (loops.add_gradients, loops.normalize_gradients)
     )
 
-    def add_up(number: int, block: slice, room: np.ndarray) -> None:
+    def add_up(number: int, block: slice) -> None:
         if add_gradients is not None:
             parts[:, number] = rows.added(add_gradients, gradient[block], source[block], middle, kinds=2)
             return
-        parts[0, number] = rows.sums(gradient[block])
-        np.subtract(source[block], middle, out=room)
-        room *= gradient[block]
-        parts[1, number] = rows.sums(room)
+        centred = np.subtract(source[block], middle, out=target[block])
+        parts[0, number] = rows.sums(gradient[block].astype(kind, copy=False))
+        parts[1, number] = rows.sums_of_products(centred, gradient[block])
 
     rows.each(add_up)
     dbeta, projected = parts.sum(axis=1)
     dgamma = projected * scale
     factor = rows.repeated(scale if gamma is None else scale * gamma)
-    pull = rows.repeated((dgamma * scale / max(1, x.shape[0])).astype(x.dtype))
-    drift = rows.repeated((dbeta / max(1, x.shape[0])).astype(x.dtype))
+    pull = rows.repeated(dgamma * scale / max(1, x.shape[0]))
+    drift = rows.repeated(dbeta / max(1, x.shape[0]))
 
-    def work(number: int, block: slice, room: np.ndarray) -> None:
+    def work(number: int, block: slice) -> None:
         out = target[block]
         if training and of_input is not None:
             of_input(gradient[block], source[block], middle, factor, drift, pull, out)
         elif training:
-            np.subtract(middle, source[block], out=out, casting="same_kind")
             out *= pull
+            np.subtract(gradient[block], out, out=out)
             out -= drift
-            out += gradient[block]
             out *= factor
         else:
-            np.multiply(gradient[block], factor, out=out, casting="same_kind")
+            np.multiply(gradient[block], factor, out=out)
 
     rows.each(work)
-    return dx, dgamma.astype(x.dtype), dbeta.astype(x.dtype)
+    return dx.astype(dy.dtype, copy=False), dgamma.astype(x.dtype), dbeta.astype(x.dtype)
