@@ -34,6 +34,9 @@ class _Steady:
     testing: Repeating | None = None
     """The same for forward and loss, where nothing is trained."""
 
+    def __reduce__(self) -> Any:
+        return type(None), ()  # a copy of the model, or one in a file, is in no loop
+
 
 class Steps(Layer):
     """A layer that can be compiled, and knows how to take one step. A subclass may define `train_step` itself."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import warnings
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
@@ -419,6 +421,22 @@ def test_labels_that_no_score_stands_for_are_noticed_in_every_step() -> None:
     batches = [(np.ones((2, 4), "float32"), np.array([0, label])) for label in (1, 2, 1, 0, -1)]
     with pytest.raises(UsageError, match="labels run from -1 to 0"):
         model.fit(iter(batches), steps_per_epoch=5, verbose=0)
+
+
+class Copying(callbacks.Callback):
+    """Copies the model in two ways while it trains, and sees that the copies predict the same."""
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        x = np.ones((3, 12), "float32")
+        for twin in (copy.deepcopy(self.model), pickle.loads(pickle.dumps(self.model))):
+            assert twin.predict(x, verbose=0).tobytes() == self.model.predict(x, verbose=0).tobytes()
+
+
+def test_a_model_is_copied_while_it_trains(counts: Any) -> None:
+    model = models.Sequential([layers.Input((12,)), *plain()])
+    model.compile("sgd", losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.fit(np.ones((32, 12), "float32"), np.zeros(32, int), batch_size=8, verbose=0, callbacks=[Copying()])
+    assert counts.recorded
 
 
 def test_an_autoencoder_is_given_one_array_twice(counts: Any) -> None:
