@@ -4,8 +4,8 @@ Memory plan. Plain NumPy would write five temporaries of the batch's size. Here 
 batch after the other, in the place of the result: first x - mean and its sums, then the rest. Several rows are taken as
 one, since loops over a row of few channels would start more often than they run; sums over rows are products with ones,
 which BLAS is quick at, and sums of products are einsum's, which writes nothing down. Each block leaves its own sums,
-which are then joined in a fixed order. Where numba is installed, a large batch is gone through by loops instead, each of
-which makes several of these steps at once: loops.py.
+which are then joined in a fixed order. Where numba is installed, a large batch is gone through by loops instead, which
+make several of these steps at once: loops.py.
 """
 
 from __future__ import annotations
