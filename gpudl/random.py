@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar, NamedTuple
@@ -50,7 +51,14 @@ class _Current:
     step = 0
     draws = 0
     own_draws: ClassVar[dict[int, int]] = {}
-    noted: list[Draw] | None = None
+
+
+class _Noting(threading.local):
+    draws: list[Draw] | None = None
+    """What draws of this thread's layers are added to."""
+
+
+_noting = _Noting()
 
 
 def set_random_seed(seed: int) -> None:
@@ -85,8 +93,8 @@ def layer_key(seed: int | SeedGenerator | None = None, layer: object = None) -> 
     two layers with one seed draw the same: an image and its mask are turned alike.
     """
     found = _next_key(seed, layer)
-    if _Current.noted is not None:
-        _Current.noted.append(Draw(seed, layer, found))
+    if _noting.draws is not None:
+        _noting.draws.append(Draw(seed, layer, found))
     return found
 
 
@@ -102,12 +110,13 @@ def _next_key(seed: int | SeedGenerator | None, layer: object) -> int:
 
 @contextmanager
 def noted() -> Iterator[list[Draw]]:
-    """Within this context all draws of layers are noted, in their order."""
-    _Current.noted = found = []
+    """Within this context all draws of this thread's layers are noted, in their order."""
+    before, found = _noting.draws, []
+    _noting.draws = found
     try:
         yield found
     finally:
-        _Current.noted = None
+        _noting.draws = before
 
 
 def take_back(draws: Sequence[Draw]) -> None:

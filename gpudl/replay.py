@@ -22,8 +22,21 @@ from gpudl.backend.room import out_of_memory
 from gpudl.shapes import shown
 from gpudl.structures import leaves, mapped, refilled
 
+_NOTHING = np.empty(0)
+
 NUMBERS = (bool, int, float, str, type(None))
 """What is given in an array's place and is the same in every step. NumPy's numbers come out of arrays."""
+
+
+def is_own(part: Any) -> bool:
+    """Whether the code of a function or object is gpudl's, and that of all it wraps, by whose name it may go."""
+    while part is not None:
+        names = getattr(part, "__globals__", None)
+        home = getattr(part, "__module__", None) if names is None else names.get("__name__")
+        if not str(home).startswith("gpudl."):
+            return False
+        part = getattr(part, "__wrapped__", None)
+    return True
 
 
 class CannotReplay(Exception):  # noqa: N818  no error: such a step is taken as it is written
@@ -66,6 +79,7 @@ class Notes:
                 self._failing(id(array) in self._known, "one array is given twice")
                 self._known[id(array)] = ref(array), place
         for weight in weights:
+            self._failing(id(weight.data) in self._known, "a weight is given as the batch")
             self._known[id(weight.data)] = ref(weight.data), len(self.values)
             self.values.append(weight.data)
 
@@ -73,6 +87,7 @@ class Notes:
         if self.failure is not None or self.last is not None:
             return  # after `backward()` only gradients call ops, which a replay does as well
         name = op.__name__
+        self._failing(not is_own(op), f"{name} is not gpudl's own, and may do something else in every step")
         of_arrays = any(isinstance(value, (Tensor, np.ndarray, np.generic)) for value in leaves(settings))
         self._failing(of_arrays, f"{name} has an array among its settings")
         takes = tuple([self.place_of(array, name) for array in arrays])
@@ -106,8 +121,10 @@ class Notes:
 
     def _source(self, source: Tensor | None, taker: str) -> Tensor | None:
         """Return what stands for a Tensor that a gradient is passed to."""
-        if source is None or not source.requires_grad or id(source) in self._weights:
-            return source if source is not None and source.requires_grad else None
+        if source is None or not source.requires_grad:
+            return None
+        if id(source) in self._weights:
+            return source
         found = None if source.node is None else self._tensors.get(source.node.order)
         self._failing(found is None, f"{taker} passes a gradient to what no op made")
         return found
@@ -115,9 +132,6 @@ class Notes:
     def _failing(self, condition: bool, reason: str) -> None:
         if condition and self.failure is None:
             self.failure = reason
-
-
-_NOTHING = np.empty(0)
 
 
 class Replay:
@@ -143,6 +157,8 @@ class Replay:
             raise CannotReplay(notes.failure)
         if len({index for _, _, index in self._keyed}) < len(self.keys):
             raise CannotReplay("a random draw is no setting of an op")
+        if any(step.settings["key"] not in self.keys for step in notes.steps if "key" in step.settings):
+            raise CannotReplay("an op has a key that no layer drew in this step")
         self._values, self._batch = notes.values, notes.batch
         self._last, self._gradient = notes.last, notes.gradient
         self._way_back = [] if self._last is None else newest_first(self._last)

@@ -30,6 +30,15 @@ def mapped(function: Callable[[Any], Any], structure: Any) -> Any:
     return function(structure)
 
 
+def outline(structure: Any) -> Any:
+    """Return what is left of a structure without what lies in it, as something to compare."""
+    if isinstance(structure, Mapping):
+        return tuple((name, outline(structure[name])) for name in sorted(structure))
+    if isinstance(structure, (list, tuple)):
+        return (type(structure).__name__, *(outline(item) for item in structure))
+    return None
+
+
 def refilled(structure: Any, values: Any) -> Any:
     """Return the structure with what lies in it replaced by `values`, in the order of `leaves`."""
     following = iter(values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -108,3 +109,28 @@ def test_dropout_and_categorical() -> None:
     assert (random.dropout(x, 1.0) == 0).all()
     drawn = random.categorical(np.log(np.array([[0.1, 0.9], [1.0, 1e-9]])), 2000, seed=1)
     assert drawn.shape == (2, 2000) and abs(drawn[0].mean() - 0.9) < 0.03 and drawn[1].max() == 0
+
+
+def test_draws_are_noted_for_each_thread() -> None:
+    """And noting within noting ends where it began."""
+    begun, ended = threading.Event(), threading.Event()
+    theirs: list[int] = []
+
+    def other() -> None:
+        with random.noted() as draws:
+            begun.set()
+            ended.wait(10)
+            random.layer_key(1)
+        theirs.extend(draw.key for draw in draws)
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    begun.wait(10)
+    with random.noted() as outer:
+        random.layer_key(2)
+        with random.noted() as inner:
+            random.layer_key(3)
+        ended.set()
+        thread.join()
+        random.layer_key(4)
+    assert len(outer) == 2 and len(inner) == len(theirs) == 1

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpudl import ops
-from gpudl.autograd import Parameter, Tensor, listening, no_grad
+from gpudl.autograd import Parameter, Tensor, differentiable, listening, no_grad
 from gpudl.replay import CannotReplay, Notes, Replay
 
 Step = Callable[..., Any]
@@ -227,6 +227,24 @@ def test_one_array_in_two_places() -> None:
     x = np.ones(3)
     with pytest.raises(CannotReplay, match="one array is given twice"):
         noted(lambda a, b: ops.add(a, b), [x, x], [])
+
+
+def test_a_weight_as_the_batch() -> None:
+    with pytest.raises(CannotReplay, match="a weight is given as the batch"):
+        noted(lambda x: ops.mean(ops.add(x, W)), [W.data], [W])
+
+
+def test_an_op_of_ones_own() -> None:
+    def odd(x: np.ndarray) -> Any:
+        return x * 2, None
+
+    with pytest.raises(CannotReplay, match="odd is not gpudl's own"):
+        noted(differentiable(odd), [np.ones(3)], [])
+
+
+def test_a_key_that_nobody_drew() -> None:
+    with pytest.raises(CannotReplay, match="an op has a key that no layer drew"):
+        noted(lambda x: ops.dropout(x, rate=0.5, key=5, noise_shape=(3,)), [np.ones(3)], [])
 
 
 def test_an_array_that_takes_the_place_of_another(rng: np.random.Generator) -> None:

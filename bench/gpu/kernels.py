@@ -89,7 +89,7 @@ def _wide(array: Any, absolute: bool = False) -> Any:
     """In float64; numbers that are counted stay as they are."""
     if array is None or array.dtype.kind in "iub":
         return array
-    return np.abs(array.astype("float64")) if absolute else array.astype("float64")
+    return np.asarray(np.abs(array.astype("float64"))) if absolute else array.astype("float64")
 
 
 def errors(case: Case, found: list[np.ndarray]) -> list[float]:

@@ -8,6 +8,7 @@ from gpudl.custom_objects import custom_object_scope
 from gpudl.errors import ShapeError, UsageError
 from gpudl.layers.base import Layer
 from gpudl.layers.reshaping import Input, InputLayer
+from gpudl.layers.weighted import Weighted
 from gpudl.models.graph import Graph
 from gpudl.models.model import Model
 from gpudl.shapes import shown
@@ -85,6 +86,7 @@ class Sequential(Model):
         if not self.layers:
             raise UsageError(f"{self} has no layers to take away")
         layer = self._layers.pop()
+        Weighted.settings_made += 1
         self._places = self._places[: len(self._layers) + 1]
         if not self._layers:
             self._places, self._graph, self.built = [], None, False

@@ -156,7 +156,7 @@ class Steps(Layer):
             self._steady.training, self._steady.testing = before.training, before.testing
         elif weights and self._is_repeatable():
             steps = (self._go_forward_and_back, self._go_forward)
-            made = [Repeating(step, weights, self._own_losses()) for step in steps]
+            made = [Repeating(step, weights, self._with_settings, self._is_repeatable) for step in steps]
             self._steady.training, self._steady.testing = made
         try:
             yield
@@ -180,6 +180,12 @@ class Steps(Layer):
             return True
         keep_nothing = all(type(metric).__module__.startswith("gpudl.") for _, _, metric in metrics.each)
         return keep_nothing and is_all_built_in(self, self._own_losses())
+
+    def _with_settings(self) -> list[Any]:
+        """What has settings that a step reads, besides the layers."""
+        layers = [self, *_all_within(self)]
+        regularizers = [*(w.regularizer for w in self.weights), *(layer.activity_regularizer for layer in layers)]
+        return [*self._own_losses(), *(each for each in regularizers if each is not None)]
 
     def _own_losses(self) -> list[Any]:
         return [] if self._output_losses is None else [loss for loss in self._output_losses.each if loss is not None]
@@ -251,7 +257,8 @@ class Steps(Layer):
         A subclass may define its own; it returns the logs as a dict.
         """
         x, y, sample_weight = unpacked(data)
-        repeating = None if self._steady is None else self._steady.training
+        scaled = self.optimizer is not None and self.optimizer.loss_scale_factor is not None  # by what may change
+        repeating = None if self._steady is None or scaled else self._steady.training
         y_pred, value, *self._penalties = (repeating or self._go_forward_and_back)(x, y, sample_weight)
         weights = self.step_weights or self.trainable_weights
         if weights:
@@ -290,6 +297,12 @@ class Steps(Layer):
     def predict_step(self, data: Any) -> Any:
         """Compute the outputs of one batch."""
         return self(unpacked(data).x, training=False)
+
+
+def _all_within(layer: Layer) -> Iterator[Layer]:
+    for inner in layer.sublayers():
+        yield inner
+        yield from _all_within(inner)
 
 
 def _with_sublayers(layer: Layer) -> Iterator[Layer]:

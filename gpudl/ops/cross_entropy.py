@@ -142,7 +142,10 @@ def binary_cross_entropy_of_sigmoid(logits: Array, targets: Array, probabilities
 
 
 def _check_range(labels: Array, classes: int) -> None:
-    """Raises: UsageError for labels that no score stands for; on the GPU, looking would make it wait."""
+    """Raises: UsageError for labels that are no integers, or that no score stands for; on the GPU, where looking would
+    make it wait, for the former alone."""
+    if labels.dtype.kind not in "iu":
+        raise UsageError(f"labels must be integers, the numbers of classes, but are of type {labels.dtype}")
     if not isinstance(labels, np.ndarray) or not labels.size:
         return
     unsigned = labels.view(f"{labels.dtype.byteorder}u{labels.itemsize}")  # where a number below 0 is a large one

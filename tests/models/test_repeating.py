@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import pickle
 import warnings
 from collections.abc import Callable, Iterator
@@ -14,7 +15,9 @@ import pytest
 
 import gpudl
 from gpudl import callbacks, layers, losses, metrics, models, ops, optimizers, random, registry, regularizers
+from gpudl.autograd import differentiable
 from gpudl.errors import UsageError
+from gpudl.ops.decorators import pointwise
 from gpudl.replay import Replay
 
 SAMPLES, BATCH, EPOCHS = 44, 8, 2
@@ -241,6 +244,28 @@ def a_penalty(model: Any, batch: int) -> None:
         penalty.l2 = 0.5 if penalty.l2 != 0.5 else 0.1
 
 
+def an_activity_penalty(model: Any, batch: int) -> None:
+    if batch == 3:
+        penalty = model.layers[0].activity_regularizer
+        penalty.l2 = 0.5 if penalty.l2 != 0.5 else 0.1
+
+
+def another_penalty(model: Any, batch: int) -> None:
+    if batch == 3:
+        kernel = model.layers[0].kernel
+        kernel.regularizer = None if kernel.regularizer is not None else regularizers.L2(0.5)
+
+
+def what_is_trained(model: Any, batch: int) -> None:
+    kernel = model.layers[0].kernel
+    kernel.trainable = batch == 0 or batch >= 3
+
+
+def fewer_layers(model: Any, batch: int) -> None:
+    if batch == 3 and len(model.layers) > 2:
+        model.pop()
+
+
 def the_weights_place(model: Any, batch: int) -> None:
     if batch == 3:
         model.optimizer.build(model.trainable_weights)
@@ -252,6 +277,10 @@ def the_weights_place(model: Any, batch: int) -> None:
         (dropping, a_rate, None),
         (lambda: [layers.Dense(1)], a_temperature, losses.Huber),
         (lambda: [layers.Dense(8, kernel_regularizer=regularizers.L2(0.2)), *plain()], a_penalty, None),
+        (lambda: [layers.Dense(8, activity_regularizer=regularizers.L2(0.2)), *plain()], an_activity_penalty, None),
+        (lambda: [layers.Dense(8, kernel_regularizer=regularizers.L2(0.2)), *plain()], another_penalty, None),
+        (plain, what_is_trained, None),
+        (lambda: [*plain(), layers.Activation("tanh")], fewer_layers, None),
         (plain, the_weights_place, None),
     ],
 )
@@ -307,6 +336,14 @@ def test_settings_of_the_optimizer_may_change(counts: Any) -> None:
     made = [trained(plain, jit, slower, optimizer=optimizers.SGD(0.1, momentum=0.9)) for jit in ("auto", False)]
     check_same(*made)
     assert counts.repeated == counts.whole
+
+
+def test_the_scale_of_the_loss_may_change(counts: Any) -> None:
+    def scale(model: Any, batch: int) -> None:
+        model.optimizer.loss_scale_factor = None if batch < 3 else 8.0 + batch
+
+    check_same(*(trained(plain, jit, scale, optimizer=optimizers.SGD(0.1)) for jit in ("auto", False)))
+    assert counts.recorded == 1 and counts.repeated
 
 
 def test_several_kinds_of_batches(counts: Any) -> None:
@@ -421,6 +458,88 @@ def test_labels_that_no_score_stands_for_are_noticed_in_every_step() -> None:
     batches = [(np.ones((2, 4), "float32"), np.array([0, label])) for label in (1, 2, 1, 0, -1)]
     with pytest.raises(UsageError, match="labels run from -1 to 0"):
         model.fit(iter(batches), steps_per_epoch=5, verbose=0)
+
+
+def test_the_structure_of_a_batch_is_part_of_its_kind() -> None:
+    """Lists go by the model's order, dicts by name; what does not fit is refused in every step."""
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(2, 12, 8, 4)).astype("float32")
+    y = rng.normal(size=(12, 8, 1)).astype("float32")
+
+    def fit(jit: Any, xs: list[Any]) -> models.Model:
+        random.set_random_seed(3)
+        one, two = layers.Input((4,), name="b"), layers.Input((4,), name="a")
+        both = layers.Concatenate()([layers.Dense(3)(one), layers.Dense(5, activation="relu")(two)])
+        model = models.Model([one, two], layers.Dense(1)(both))
+        model.compile("adam", "mse", jit_compile=jit)
+        model.fit(zip(xs, y, strict=False), steps_per_epoch=len(xs), verbose=0)
+        return model
+
+    mixed: list[Any] = [[a[k], b[k]] if k < 6 else {"b": a[k], "a": b[k]} for k in range(12)]
+    check_same(fit("auto", mixed), fit(False, mixed))
+    with pytest.raises(UsageError, match='the input "a" is missing'):
+        fit("auto", [*mixed[:11], {"b": a[0], "c": b[0]}])
+
+
+def own_penalty(w: Any) -> Any:
+    own_penalty.calls += 1
+    return ops.sum(w * w) * 0.01 * own_penalty.calls
+
+
+@functools.wraps(gpudl.activations.relu)
+def own_activation(x: Any) -> Any:
+    own_activation.calls += 1
+    return gpudl.activations.relu(x) * float(own_activation.calls)
+
+
+@differentiable
+@pointwise
+def own_op(x: Any) -> Any:
+    own_op.calls += 1
+    scale = np.float32(own_op.calls)
+    return x * scale, lambda: np.full_like(x, scale)
+
+
+def with_own_penalty(model: Any, batch: int) -> None:
+    model.get_layer("hidden").kernel.regularizer = own_penalty
+
+
+def with_own_activation(model: Any, batch: int) -> None:
+    if batch == 2:
+        model.get_layer("hidden").activation = own_activation
+
+
+@pytest.mark.parametrize("watch", [with_own_penalty, with_own_activation, None])
+def test_code_of_ones_own_runs_in_every_step(watch: Any) -> None:
+    """However it comes in: as a weight's regularizer, in mid-fit, under another's name, as an op of a graph."""
+    made, rng = [], np.random.default_rng(1)
+    x, y = rng.normal(size=(64, 12)).astype("float32"), rng.normal(size=(64, 4)).astype("float32")
+    for jit in ("auto", False):
+        own_penalty.calls = own_activation.calls = own_op.calls = 0
+        random.set_random_seed(3)
+        inputs = layers.Input((12,))
+        hidden = layers.Dense(8, activation="relu", kernel_regularizer="l2", name="hidden")(inputs)
+        model = models.Model(inputs, layers.Dense(4)(own_op(hidden) if watch is None else hidden))
+        model.compile("sgd", "mse", jit_compile=jit)
+        begin = callbacks.LambdaCallback(on_train_batch_begin=lambda b, logs, m=model: watch and watch(m, b))
+        model.fit(x, y, batch_size=8, verbose=0, callbacks=[begin])
+        made.append((model, own_penalty.calls, own_activation.calls, own_op.calls))
+    check_same(made[0][0], made[1][0])
+    assert made[0][1:] == made[1][1:] and max(made[0][1:]) >= 5
+
+
+def test_draws_of_one_key_may_part(counts: Any) -> None:
+    """A layer with the seed in force as its own draws as the first one does, until that seed is another."""
+
+    def reseed(model: Any, batch: int) -> None:
+        if batch == 3:
+            random.set_random_seed(99)
+
+    def build() -> list[Any]:
+        return [layers.Dense(16), layers.Dropout(0.5), layers.Dropout(0.5, seed=7), *plain()]
+
+    check_same(*(trained(build, jit, reseed) for jit in ("auto", False)))
+    assert counts.recorded and counts.repeated
 
 
 class Copying(callbacks.Callback):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from gpudl import ops
 from gpudl.autograd import Tensor
 from gpudl.backend import to_numpy
-from gpudl.errors import ShapeError
+from gpudl.errors import ShapeError, UsageError
 from gpudl.ops.cross_entropy import (
     binary_cross_entropy_of_sigmoid,
     cross_entropy_of_softmax,
@@ -234,3 +234,20 @@ def test_labels_that_do_not_fit_are_refused() -> None:
     for op in (ops.sparse_cross_entropy, ops.sparse_softmax_cross_entropy):
         with pytest.raises(ShapeError, match=r"\(4,\).*\(3, 5\)"):
             op(np.full((3, 5), 0.2), np.zeros(4, int))
+
+
+@pytest.mark.parametrize("kind", ["uint8", "int16", "uint64", ">i4"])
+def test_labels_of_any_integer_type(kind: str, rng: np.random.Generator) -> None:
+    logits, labels = rng.normal(size=(70, 10)).astype("float32"), rng.integers(0, 10, 70)
+    for op in (ops.sparse_softmax_cross_entropy, lambda x, t: ops.sparse_cross_entropy(ops.softmax(x), t)):
+        expected, found = Tensor(logits, requires_grad=True), Tensor(logits, requires_grad=True)
+        op(expected, labels).sum().backward()
+        op(found, labels.astype(kind)).sum().backward()
+        np.testing.assert_array_equal(found.grad, expected.grad)
+
+
+def test_labels_that_are_no_integers(rng: np.random.Generator) -> None:
+    with pytest.raises(UsageError, match="labels must be integers, the numbers of classes, but are of type float32"):
+        ops.sparse_softmax_cross_entropy(rng.normal(size=(2, 3)), np.zeros(2, "float32"))
+    with pytest.raises(UsageError, match="labels run from -1 to 3, but there are predictions for 3 classes"):
+        ops.sparse_softmax_cross_entropy(rng.normal(size=(2, 3)), np.array([-1, 3]))

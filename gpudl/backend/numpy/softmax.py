@@ -26,7 +26,7 @@ def _sums(x: np.ndarray) -> np.ndarray:
 
 def _places(labels: np.ndarray, p: np.ndarray) -> np.ndarray:
     """labels (M,), p (M, K) -> where the label of each row lies in p laid out flat."""
-    return np.arange(0, p.size, p.shape[1]) + labels
+    return np.arange(0, p.size, p.shape[1]) + labels.astype(np.int64, copy=False)
 
 
 def forward(x: np.ndarray) -> np.ndarray:
