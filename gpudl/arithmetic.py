@@ -45,9 +45,7 @@ def agreeing(a: Array, b: Array) -> tuple[Array, Array]:
 
 def plus(a: Array, b: Array) -> Array:
     """Return a + b."""
-    if type(a) is np.ndarray and type(b) is np.ndarray and a.size > SMALL:
-        return addition.add(a, b)
-    return a + b
+    return addition.add(a, b) if type(a) is type(b) is np.ndarray else a + b
 
 
 def add(a: Array, b: Array) -> tuple[Array, tuple[Gradient, Gradient]]:

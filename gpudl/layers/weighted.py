@@ -172,6 +172,13 @@ class Weighted(Configurable):
         return sum(weight.size for weight in self.weights)
 
 
+def layers_within(layer: Weighted) -> Iterator[Layer]:
+    """Yield all layers in a layer, those within others included."""
+    for inner in layer.sublayers():
+        yield inner
+        yield from layers_within(inner)
+
+
 @contextmanager
 def kept_state(layer: Weighted) -> Iterator[None]:
     """Within this context a layer is only tried: what it counts or averages is afterwards what it was before."""

@@ -10,6 +10,7 @@ from typing import Any, Self
 from gpudl.custom_objects import custom_object_scope
 from gpudl.errors import UsageError, did_you_mean
 from gpudl.layers.base import Layer
+from gpudl.layers.weighted import layers_within
 from gpudl.models.functional import described_graph, graph_of
 from gpudl.models.graph import Graph, GraphNode
 from gpudl.models.summary import summary_table
@@ -23,7 +24,7 @@ def clone_model(model: Model) -> Any:
 
     Raises: UsageError where a layer or an op cannot be written down.
     """
-    with custom_object_scope({type(layer).__name__: type(layer) for layer in _all_layers(model)}):
+    with custom_object_scope({type(layer).__name__: type(layer) for layer in layers_within(model)}):
         return type(model).from_config(copy.deepcopy(model.get_config()))
 
 
@@ -260,13 +261,6 @@ class Model(Trainer):
         with custom_object_scope(custom_objects):
             inputs, outputs = graph_of(config)
         return cls(inputs, outputs, name=config.get("name"), trainable=config.get("trainable", True))
-
-
-def _all_layers(layer: Layer) -> Iterator[Layer]:
-    """Yield all layers in a layer, those within others included."""
-    for inner in layer.sublayers():
-        yield inner
-        yield from _all_layers(inner)
 
 
 def _flat_shapes(shapes: Any) -> list[OpenShape]:

@@ -13,6 +13,7 @@ from gpudl.backend import library
 from gpudl.batches import samples_of, unpacked
 from gpudl.errors import UsageError
 from gpudl.layers.base import Layer
+from gpudl.layers.weighted import layers_within
 from gpudl.metrics import Mean, Metric
 from gpudl.models import training
 from gpudl.models.compiled import OutputLosses, OutputMetrics
@@ -183,7 +184,7 @@ class Steps(Layer):
 
     def _with_settings(self) -> list[Any]:
         """What has settings that a step reads, besides the layers."""
-        layers = [self, *_all_within(self)]
+        layers = [self, *layers_within(self)]
         regularizers = [*(w.regularizer for w in self.weights), *(layer.activity_regularizer for layer in layers)]
         return [*self._own_losses(), *(each for each in regularizers if each is not None)]
 
@@ -297,12 +298,6 @@ class Steps(Layer):
     def predict_step(self, data: Any) -> Any:
         """Compute the outputs of one batch."""
         return self(unpacked(data).x, training=False)
-
-
-def _all_within(layer: Layer) -> Iterator[Layer]:
-    for inner in layer.sublayers():
-        yield inner
-        yield from _all_within(inner)
 
 
 def _with_sublayers(layer: Layer) -> Iterator[Layer]:

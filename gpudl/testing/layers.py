@@ -14,6 +14,7 @@ from gpudl import layers, models, random, registry
 from gpudl.autograd import Parameter, Tensor, no_grad
 from gpudl.backend import array_module, to_numpy
 from gpudl.backend.devices import put
+from gpudl.layers.weighted import layers_within
 from gpudl.testing.ops import ENTRIES, FLOAT64, STEP, check_close
 
 
@@ -93,16 +94,12 @@ def _call(layer: layers.Layer, x: np.ndarray, training: bool, values: Sequence[n
         return _plain(layer(x.copy(), training=training)).copy()
 
 
-def _all_layers(layer: layers.Layer) -> list[layers.Layer]:
-    return [layer, *(inner for sublayer in layer.sublayers() for inner in _all_layers(sublayer))]
-
-
 def _in_double_precision(layer: layers.Layer, input_shape: Sequence[int], values: Sequence[np.ndarray]) -> layers.Layer:
     """Build the layer in float64, whether or not its constructor knows `dtype`."""
-    for each in _all_layers(layer):
+    for each in [layer, *layers_within(layer)]:
         each.dtype = "float64"
     _call_once(layer, np.zeros((2, *input_shape)))
-    for each in _all_layers(layer):  # those that were made while building, too
+    for each in [layer, *layers_within(layer)]:  # those that were made while building, too
         each.dtype = "float64"
     for weight in layer.weights:
         if weight.dtype.kind == "f":

@@ -34,7 +34,9 @@ def counts(device: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNames
     found = SimpleNamespace(recorded=0, repeated=0, device=device, whole=FULL * EPOCHS - (2 if device == "cpu" else 1))
     kind: Any = Replay
     if device == "cuda":
-        from gpudl.backend.cupy.recording import Recording as kind  # noqa: N813
+        from gpudl.backend.cupy import recording
+
+        kind = recording.Recording
     record, repeat = kind.__init__, kind.repeat
 
     def recorded(self: Any, *arguments: Any) -> None:
@@ -54,7 +56,7 @@ def counts(device: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNames
 @pytest.fixture
 def on_the_gpu(counts: SimpleNamespace) -> SimpleNamespace:
     if counts.device == "cpu":
-        pytest.skip("of CUDA graphs")
+        pytest.skip("CUDA graphs are the GPU's")
     return counts
 
 

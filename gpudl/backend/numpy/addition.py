@@ -17,8 +17,9 @@ BLOCK = 1 << 18
 
 def add(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """a and b, of any shapes that broadcast -> a + b. Large arrays of one shape are shared among the threads."""
-    alike = a.shape == b.shape and a.dtype == b.dtype and a.flags.c_contiguous and b.flags.c_contiguous
-    if a.size < 2 * BLOCK or not alike:
+    if a.size < 2 * BLOCK or a.shape != b.shape or a.dtype != b.dtype:
+        return a + b
+    if not (a.flags.c_contiguous and b.flags.c_contiguous):
         return a + b
     y = np.empty_like(a)
     first, second, target = a.reshape(-1), b.reshape(-1), y.reshape(-1)
