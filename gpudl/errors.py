@@ -89,5 +89,6 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     if 0 < len(longer) <= 3:
         return "; did you mean " + " or ".join(f'"{k}"' for k in longer) + "?"
     cutoff = 0.6 if len(name) > 4 else 0.75  # among short names, one letter is another word: "mae" is not "mse"
-    close = difflib.get_close_matches(name, known, n=1, cutoff=cutoff)
+    close = difflib.get_close_matches(name, known, n=3, cutoff=cutoff)
+    close.sort(key=lambda k: sorted(k) != sorted(name))  # letters that changed places are the likeliest slip
     return f'; did you mean "{close[0]}"?' if close else ""

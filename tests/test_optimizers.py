@@ -240,8 +240,9 @@ def test_what_is_refused() -> None:
     ):
         with pytest.raises(UsageError, match=about):
             make()
-    with pytest.raises(UnknownNameError, match='did you mean "adam"'):
-        optimizers.get("adamm")
+    for typed in ("adamm", "adma"):
+        with pytest.raises(UnknownNameError, match='did you mean "adam"'):
+            optimizers.get(typed)
 
 
 def test_an_optimizer_of_ones_own() -> None:
