@@ -75,7 +75,6 @@ class Progress(Callback):
             if self._task is not None:
                 self._bar.remove_task(self._task)
             self._task = self._bar.add_task(self._label, total=self.params["steps"], values="")
-            self._bar.refresh()
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         if self._bar is None:
