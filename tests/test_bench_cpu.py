@@ -32,8 +32,14 @@ def test_a_step_trains(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     step = steps.make("gpudl", name)
     model = made[0]
     before = [weight.data.copy() for weight in model.weights]
-    step()
-    assert all((old != weight.data).any() for old, weight in zip(before, model.weights, strict=True))
+
+    def moved() -> list[bool]:
+        step()
+        return [bool((old != weight.data).any()) for old, weight in zip(before, model.weights, strict=True)]
+
+    assert not any(moved())
+    model.optimizer.learning_rate = 0.001
+    assert all(moved())
 
 
 @pytest.mark.parametrize("name", [calls.names()[-1], calls.names()[-2]])

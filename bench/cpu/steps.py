@@ -52,7 +52,7 @@ def _torch_step(model: Any, x: Any, y: Any, channels_last: bool) -> Step:
         model = model.to(memory_format=torch.channels_last)
         images = images.contiguous(memory_format=torch.channels_last)
     labels = torch.from_numpy(y)
-    optimizer = torch.optim.Adam(model.parameters())
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.0)
     loss_of = torch.nn.CrossEntropyLoss()
 
     def step() -> None:
@@ -76,5 +76,5 @@ def _keras_step(maker: str, settings: tuple[Any, ...], x: Any, y: Any) -> Step:
     sys.modules["gpudl"] = keras
     make_model = runpy.run_path(str(Path(__file__).parents[1] / "models.py"))[maker]
     model = make_model(*settings)
-    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.compile(keras.optimizers.Adam(0.0), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     return lambda: model.train_on_batch(x, y)

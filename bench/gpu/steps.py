@@ -56,7 +56,7 @@ def torch_step(bench: Bench, build: Any, x: Any, y: Any, layout: str, compiled: 
     model = build().to(bench.device)
     if layout == "channels last":
         x, model = x.contiguous(memory_format=torch.channels_last), model.to(memory_format=torch.channels_last)
-    optimizer = torch.optim.Adam(model.parameters())
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.0)
     loss_of = torch.nn.CrossEntropyLoss()
     call = torch.compile(model) if compiled else model
 
