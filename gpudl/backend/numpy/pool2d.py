@@ -42,6 +42,12 @@ def _images(pool: PoolGeometry) -> list[tuple[int, int]]:
     return blocks(pool.batch, BLOCK // max(1, per_image))
 
 
+def _most_images(pool: PoolGeometry) -> int:
+    """The images of the largest block."""
+    pieces = _images(pool)
+    return pieces[0][1] if pieces else 0
+
+
 def _elements(pool: PoolGeometry) -> int:
     return pool.batch * pool.rows.size * pool.columns.size * pool.channels
 
@@ -106,16 +112,33 @@ def max_backward(dy: np.ndarray, winner: np.ndarray, pool: PoolGeometry) -> np.n
         return dx
 
     def work(pieces: Iterator[Piece]) -> None:
+        if pool.tiles_exactly:
+            _to_winners_of_tiles(_each(pieces, dy, winner, dx), pool, dx.dtype)
+            return
         for gradient, number, target in _each(pieces, dy, winner, dx):
             for k, (outputs, inputs) in enumerate(taps):
-                won = number[outputs] == k
-                if pool.tiles_exactly:
-                    np.multiply(gradient[outputs], won, out=target[inputs])
-                else:
-                    target[inputs] += gradient[outputs] * won
+                target[inputs] += gradient[outputs] * (number[outputs] == k)
 
     run(work, _images(pool), _elements(pool))
     return dx
+
+
+def _to_winners_of_tiles(share: Iterator[tuple[np.ndarray, ...]], pool: PoolGeometry, dtype: np.dtype) -> None:
+    """Of blocks of gradients and winners (n, P, Q, C), and of dx (n, H, W, C) to be filled, do all taps at once.
+
+    What has won is made a number before it is multiplied, as in relu.py; rows are long until all is put in place.
+    """
+    R, S = pool.rows.window, pool.columns.window
+    shape = R * S, _most_images(pool), *pool.y_shape[1:]
+    won, parts = np.empty(shape, bool), np.empty(shape, dtype)
+    for gradient, number, target in share:
+        n, P, Q, C = number.shape
+        mask, part = won[:, :n], parts[:, :n]
+        np.equal(number, np.arange(R * S, dtype=number.dtype).reshape(-1, 1, 1, 1, 1), out=mask)
+        np.copyto(part, mask.view(np.uint8))
+        part *= gradient
+        by_taps = target.reshape(n, P, R, Q, S, C).transpose(2, 4, 0, 1, 3, 5)
+        by_taps[...] = part.reshape(R, S, n, P, Q, C)
 
 
 def _shares(pool: PoolGeometry, dtype: np.dtype) -> np.ndarray:
