@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bench import fit_step
-from bench.cpu import calls, chart, reasons, steps
+from bench.cpu import calls, chart, profile, reasons, steps
 from bench.cpu.__main__ import goal_of, row
 
 NAMES = [f"step: {name}" for name in steps.NETWORKS] + calls.names()
@@ -85,6 +85,8 @@ def test_the_picture() -> None:
         (calls.our_pooling, ("gpudl", (2, 4, 4, 3))),
         (reasons.step, ("digits", 16, 8, 8, 1)),
         (reasons.products_of_mlp, ()),
+        (reasons.ops_on_the_tape, ()),
+        (reasons.ops_by_hand, ()),
     ],
 )
 def test_what_is_timed_for_a_reason_runs(make: Callable[..., Callable[[], Any]], arguments: tuple[Any, ...]) -> None:
@@ -106,3 +108,12 @@ def test_jobs_run_at_the_same_time_and_say_where_they_fail() -> None:
     assert reasons.milliseconds(0.01, one, one) > 0
     with pytest.raises(EOFError):
         reasons.milliseconds(0.01, reasons.Job(reasons.maximum_of_neighbours, ("none",)))
+
+
+@pytest.mark.parametrize("network", ["mlp64", "digits"])
+def test_the_profile_holds_all_ops_of_a_step(network: str) -> None:
+    found = profile.profile(network, steps=2, batch=4)
+    ways = {"there", "back"}
+    assert {way for name, _, way in found.ops if name == "dense"} == ways
+    assert {way for name, _, way in found.ops if name == "conv2d"} == (ways if network == "digits" else set())
+    assert 0 < sum(found.ops.values()) < 2 * found.clocked

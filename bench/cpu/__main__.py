@@ -51,7 +51,17 @@ def machine() -> str:
     numba = f", numba {version('numba')}" if find_spec("numba") else ""
     torch = f", PyTorch {version('torch')}" if find_spec("torch") else ""
     libraries = f"NumPy {version('numpy')} ({', '.join(blas)}){numba}{torch}"
-    return f"{cores} cores, {platform.machine()}, {libraries}"
+    return f"{cores} cores, {_processor()}, {libraries}"
+
+
+def _processor() -> str:
+    """What Linux calls the processor; elsewhere its kind."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
 
 
 def row(name: str, unit: str, found: dict[str, float]) -> dict[str, Any]:
@@ -70,10 +80,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.cpu", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--turns", type=int, default=10, help="how often each takes its turn")
     parser.add_argument("--seconds", type=float, default=0.3, help="length of a turn")
+    parser.add_argument("--threads", type=int, default=2, help="threads that each may use")
     parser.add_argument("--only", metavar="WORD", help="only the work whose name has this word in it")
     parser.add_argument("--keras", action="store_true", help="also Keras on its PyTorch backend, for training steps")
     parser.add_argument("--out", metavar="DIR", type=Path, help="write cpu.json and cpu.svg there")
     options = parser.parse_args()
+    os.environ["GPUDL_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = str(options.threads)
 
     def wanted(name: str) -> bool:
         return options.only is None or options.only.lower() in name.lower()
@@ -107,7 +119,7 @@ def main() -> None:
         options.out.mkdir(parents=True, exist_ok=True)
         (options.out / "cpu.json").write_text(json.dumps({"machine": title, "rows": rows}, indent=2) + "\n")
         bars: list[chart.Row] = [(each["work"], each["ratio"], each["goal"]) for each in rows]
-        picture = chart.svg("PyTorch's time / gpudl's, on two cores; red: the goal", bars)
+        picture = chart.svg(f"PyTorch's time / gpudl's, {options.threads} threads each; red: the goal", bars)
         (options.out / "cpu.svg").write_text(picture)
 
 

@@ -8,6 +8,7 @@ only add to it. NumPy alone is asked, also where numba is installed.
 from __future__ import annotations
 
 import argparse
+import inspect
 import json
 import math
 import multiprocessing
@@ -138,7 +139,7 @@ def step(network: str, batch: int, *shape: int) -> Call:
     from bench.fit_step import fit_step
 
     makers: dict[str, Callable[[], Any]] = {
-        "resnet": lambda: models.resnet((16, 32, 64)), "cnn": models.cnn, "digits": _digits,
+        "resnet": lambda: models.resnet((16, 32, 64)), "cnn": models.cnn, "digits": whole.digits_network,
         "mlp 64": lambda: models.mlp(64, 64, 10), "mlp 784": lambda: models.mlp(*MLP),
     }  # fmt: skip
     model = makers[network]()
@@ -168,12 +169,6 @@ def products_of_mlp() -> Call:
                 dense.input_gradient(dy, kernel)
 
     return products
-
-
-def _digits() -> Any:
-    from gpudl.experiment.experiment import read
-
-    return read(str(whole.ROOT / "examples" / "digits_cnn.toml")).model((8, 8, 1))
 
 
 def einsum_of_windows() -> Call:
@@ -335,6 +330,55 @@ def of_small_steps(seconds: float) -> list[Figure]:
     return [*found, Figure(work, "batch 128", milliseconds(seconds, Job(step, ("mlp 784", 128, 784))), "ms")]
 
 
+TAPED = 100
+"""Ops in a row, of 8 numbers, there and back."""
+
+
+def ops_on_the_tape() -> Call:
+    """ReLU of ReLU of ReLU ..., and the way back, as Tensors do it."""
+    import numpy as np
+
+    from gpudl import ops
+    from gpudl.autograd import Tensor
+
+    x, dy = Tensor(np.ones(8, np.float32), requires_grad=True), np.ones(8, np.float32)
+
+    def chain() -> None:
+        y = x
+        for _ in range(TAPED):
+            y = ops.relu(y)
+        y.backward(dy)
+        x.grad = None
+
+    return chain
+
+
+def ops_by_hand() -> Call:
+    """The same, with the functions that the ops are made of."""
+    import numpy as np
+
+    from gpudl import ops
+
+    x, dy, relu = np.ones(8, np.float32), np.ones(8, np.float32), inspect.unwrap(ops.relu)
+
+    def chain() -> None:
+        y, gradient, ways_back = x, dy, []
+        for _ in range(TAPED):
+            y, way_back = relu(y)
+            ways_back.append(way_back)
+        for way_back in reversed(ways_back):
+            gradient = way_back(gradient)
+            gradient = gradient[0] if isinstance(gradient, tuple) else gradient
+
+    return chain
+
+
+def of_tape(seconds: float) -> list[Figure]:
+    """What the tape adds to an op."""
+    on, off = (milliseconds(seconds, Job(make, ())) for make in (ops_on_the_tape, ops_by_hand))
+    return [Figure("the tape", "of each op, there and back", 1e3 * (on - off) / TAPED, "us")]
+
+
 def _run_of_digits(epochs: int) -> float:
     with tempfile.TemporaryDirectory() as folder:
         found = whole.run(whole.commands("digits", folder, epochs)["gpudl"])[0]
@@ -351,7 +395,9 @@ def main() -> None:
     figures: list[Figure] = []
     for _ in range(options.turns):
         figures = [
-            each for of in (of_threads, of_depthwise, of_pooling, of_small_steps) for each in of(options.seconds)
+            each
+            for of in (of_threads, of_depthwise, of_pooling, of_small_steps, of_tape)
+            for each in of(options.seconds)
         ]
     table = Table(title=machine(), box=box.MARKDOWN)
     table.add_column("work")

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[2]
 EPOCHS = 12
@@ -34,6 +35,13 @@ def commands(what: str, folder: str, epochs: int) -> dict[str, list[str]]:
         "gpudl": [str(Path(sys.executable).with_name("gpudl")), "train", *ours],
         "torch": [sys.executable, "-m", "bench.cpu.torch_script", what, str(epochs), f"{folder}/model.pt"],
     }
+
+
+def digits_network() -> Any:
+    """The network of digits_cnn.toml."""
+    from gpudl.experiment.experiment import read
+
+    return read(str(ROOT / "examples" / "digits_cnn.toml")).model((8, 8, 1))
 
 
 def digits(turns: int) -> dict[str, float]:

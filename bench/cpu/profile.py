@@ -1,0 +1,129 @@
+"""What the ops of a training step take, there and back: `python -m bench.cpu.profile NETWORK`.
+
+The step is repeated as `fit` repeats it, with a clock around each op. What other threads do meanwhile, as the gradients
+of large kernels, counts where it is waited for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any, NamedTuple
+
+import numpy as np
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from bench import models
+from bench.cpu import whole
+from bench.fit_step import fit_step
+
+NETWORKS: dict[str, tuple[Callable[[], Any], tuple[int, ...]]] = {
+    "mlp64": (lambda: models.mlp(64, 64, 10), (32, 64)),
+    "mlp784": (lambda: models.mlp(784, 256, 128, 10), (128, 784)),
+    "cnn": (models.cnn, (128, 28, 28, 1)),
+    "vgg": (models.vgg, (128, 32, 32, 3)),
+    "resnet": (lambda: models.resnet((16, 32, 64)), (64, 32, 32, 3)),
+    "digits": (whole.digits_network, (32, 8, 8, 1)),
+}
+"""What makes each network of the benchmark, and the batch that it is given."""
+
+
+class Profile(NamedTuple):
+    """Medians, in milliseconds: of a whole step, of one with clocks around its ops, and of each op in it."""
+
+    step: float
+    clocked: float
+    ops: dict[tuple[str, tuple[int, ...], str], float]
+    """By op, shape of its first array, and "there" or "back"; ops alike are added up."""
+
+
+def profile(network: str, steps: int, batch: int | None = None) -> Profile:
+    """Take so many steps of a network without clocks, and as many with them."""
+    make, (usual, *sample) = NETWORKS[network]
+    rng, model = np.random.default_rng(0), make()
+    x = rng.normal(size=(batch or usual, *sample)).astype(np.float32)
+    with ExitStack() as entered:
+        step = fit_step(model, x, rng.integers(0, 10, len(x)), entered, from_logits=network != "digits")
+        for _ in range(4):
+            step()
+        whole_step = _median(step, steps)
+        replay = next(iter(model._steady.training._known.values())).repeat.__self__
+        times: dict[int, dict[tuple[str, tuple[int, ...], str], float]] = {}
+        number = 0
+
+        def add(key: tuple[str, tuple[int, ...], str], began: float) -> None:
+            times[number][key] += 1e3 * (time.perf_counter() - began)
+
+        def back(part: Any, key: tuple[str, tuple[int, ...], str]) -> Any:
+            def clocked(*gradients: Any) -> Any:
+                began = time.perf_counter()
+                found = part(*gradients)
+                add(key, began)
+                return found
+
+            return None if part is None else clocked
+
+        def there(op: Callable[..., Any]) -> Callable[..., Any]:
+            def clocked(*arrays: Any, **settings: Any) -> Any:
+                name, shape = op.__name__, np.shape(arrays[0]) if arrays else ()
+                began = time.perf_counter()
+                value, way_back = op(*arrays, **settings)
+                add((name, shape, "there"), began)
+                key = name, shape, "back"
+                parts = isinstance(way_back, tuple)
+                return value, tuple(back(part, key) for part in way_back) if parts else back(way_back, key)
+
+            return clocked
+
+        replay._steps = [each._replace(op=there(each.op)) for each in replay._steps]
+        clocked = []
+        for number in range(steps):
+            times[number] = defaultdict(float)
+            clocked.append(_median(step, 1))
+    ops = {key: statistics.median(each[key] for each in times.values()) for key in times[0]}
+    return Profile(whole_step, statistics.median(clocked), ops)
+
+
+def _median(step: Callable[[], Any], count: int) -> float:
+    times = []
+    for _ in range(count):
+        began = time.perf_counter()
+        step()
+        times.append(1e3 * (time.perf_counter() - began))
+    return statistics.median(times)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.cpu.profile", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("network", choices=NETWORKS)
+    parser.add_argument("--steps", type=int, default=50, help="steps that are timed")
+    parser.add_argument("--batch", type=int, help="samples of a batch, if not the benchmark's")
+    parser.add_argument("--threads", type=int, help="threads, if not as many as there are cores")
+    options = parser.parse_args()
+    if options.threads:
+        os.environ["GPUDL_NUM_THREADS"] = str(options.threads)
+    found = profile(options.network, options.steps, options.batch)
+    title = f"{options.network}: a step {found.step:.3g} ms, with clocks {found.clocked:.3g}"
+    table = Table(title=title, box=box.MARKDOWN)
+    for column in ("op", "of", "there, ms", "back, ms"):
+        table.add_column(column, justify="right" if "ms" in column else "left")
+    each: dict[tuple[str, tuple[int, ...]], dict[str, float]] = defaultdict(dict)
+    for (name, shape, way), value in found.ops.items():
+        each[name, shape][way] = value
+    for (name, shape), ways in sorted(each.items(), key=lambda item: -sum(item[1].values())):
+        size = " x ".join(map(str, shape))
+        table.add_row(name, size, *(f"{ways[way]:.3f}" if way in ways else "" for way in ("there", "back")))
+    totals = [sum(ways.get(way, 0) for ways in each.values()) for way in ("there", "back")]
+    table.add_row("all", "", *(f"{total:.3f}" for total in totals))
+    Console(width=100).print(table)
+
+
+if __name__ == "__main__":
+    main()
