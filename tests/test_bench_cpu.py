@@ -11,7 +11,7 @@ import pytest
 
 from bench import fit_step
 from bench.cpu import calls, chart, profile, reasons, steps
-from bench.cpu.__main__ import goal_of, row
+from bench.cpu.__main__ import DEFAULT_FORMAT, goal_of, in_default_format, row
 
 NAMES = [f"step: {name}" for name in steps.NETWORKS] + calls.names()
 
@@ -63,6 +63,9 @@ def test_every_work_has_its_goal() -> None:
         "step: MLP 64-64-10, batch 32", "ms", {"gpudl": 2.0, "torch": 6.0, "torch channels last": 5.0, "keras": 1.0}
     )
     assert found["ratio"] == 2.5 == found["goal"]
+    assert set(DEFAULT_FORMAT) <= set(steps.NETWORKS)
+    default = in_default_format(found, 1.5)
+    assert (default["ratio"], default["goal"], "torch channels last" in default) == (3.0, 1.5, False)
 
 
 def test_the_picture() -> None:
@@ -101,6 +104,7 @@ def test_passes_of_pooling_take_its_maxima() -> None:
     passes()
     windows = arrays["x"].reshape(2, 3, 2, 2, 2, 3)
     np.testing.assert_array_equal(arrays["y"], windows.max(axis=(2, 4)))
+    np.testing.assert_array_equal(arrays["dx"].reshape(2, 3, 2, 2, 2, 3)[:, :, 1, :, 1], arrays["dy"])
 
 
 def test_jobs_run_at_the_same_time_and_say_where_they_fail() -> None:

@@ -76,6 +76,17 @@ def row(name: str, unit: str, found: dict[str, float]) -> dict[str, Any]:
     }
 
 
+DEFAULT_FORMAT = {"CNN 32-64-128, 28x28x1, batch 128": 1.5}
+"""Ratios that are aimed at against PyTorch's default memory format, where people will not think of another."""
+
+
+def in_default_format(of_both: dict[str, Any], goal: float) -> dict[str, Any]:
+    """Return the row of the same times, compared with PyTorch's default memory format."""
+    kept = {name: value for name, value in of_both.items() if name != "torch channels last"}
+    changed = {"work": f"{kept['work']}, default format", "ratio": kept["torch"] / kept["gpudl"], "goal": goal}
+    return {**kept, **changed}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.cpu", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--turns", type=int, default=10, help="how often each takes its turn")
@@ -99,6 +110,8 @@ def main() -> None:
             if wanted(prefix + name):
                 found = medians(taking_part, module.__name__, name, options.turns)
                 rows.append(row(prefix + name, "ms", found))
+                if name in DEFAULT_FORMAT:
+                    rows.append(in_default_format(rows[-1], DEFAULT_FORMAT[name]))
     for contestant in contestants:
         contestant.pipe.send(None)
     if wanted("digits, from the shell prompt"):

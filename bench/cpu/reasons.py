@@ -46,7 +46,7 @@ CACHED = 1 << 16
 MAXIMA = 125_440
 """Numbers that are compared in pairs, in the cache too."""
 
-PASSES = "three maxima, three comparisons, four products"
+PASSES = "maxima, comparisons, products, put in place"
 """What `passes_of_pooling` does, in words."""
 
 SIZES = 16, 24, 32
@@ -220,12 +220,17 @@ def maximum_of_rows() -> Call:
 
 
 def passes_of_pooling(at_once: int, images: int, height: int, width: int, channels: int) -> Call:
-    """What NumPy needs at least for max pooling 2x2 and its gradient: passes like these, and more to make the masks."""
+    """What NumPy needs at least for max pooling 2x2 and its gradient, besides what tells from comparisons who has won.
+
+    Three maxima and three comparisons of neighbouring pixels; for the gradient, a product for all taps and its copy.
+    """
     import numpy as np
 
     x, dx = draw(*[(images, height, width, channels)] * 2)
     y, dy = draw(*[(images, height // 2, width // 2, channels)] * 2)
     lost = np.empty((at_once, *y.shape[1:]), bool)
+    won = np.ones((2, 2, at_once, *y.shape[1:]), np.float32)
+    parts = np.empty_like(won)
     taps = [(slice(None), slice(r, None, 2), slice(s, None, 2)) for r in range(2) for s in range(2)]
 
     def passes() -> None:
@@ -237,8 +242,9 @@ def passes_of_pooling(at_once: int, images: int, height: int, width: int, channe
                 np.maximum(best, source[tap], out=best)
             for tap in taps[:3]:
                 np.not_equal(source[tap], best, out=lost)
-            for tap in taps:
-                np.multiply(dy[block], lost, out=target[tap])
+            np.multiply(won, dy[block], out=parts)
+            by_taps = target.reshape(at_once, height // 2, 2, width // 2, 2, channels).transpose(2, 4, 0, 1, 3, 5)
+            by_taps[...] = parts
 
     return passes
 
