@@ -116,7 +116,7 @@ def test_jobs_run_at_the_same_time_and_say_where_they_fail() -> None:
 
 @pytest.mark.parametrize("network", ["mlp64", "digits"])
 def test_the_profile_holds_all_ops_of_a_step(network: str) -> None:
-    found = profile.profile(network, steps=2, batch=4)
+    found = profile.profile(network, count=2, batch=4)
     ways = {"there", "back"}
     assert {way for name, _, way in found.ops if name == "dense"} == ways
     assert {way for name, _, way in found.ops if name == "conv2d"} == (ways if network == "digits" else set())

@@ -21,18 +21,13 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import models
-from bench.cpu import whole
+from bench.cpu import steps, whole
 from bench.fit_step import fit_step
 
-NETWORKS: dict[str, tuple[Callable[[], Any], tuple[int, ...]]] = {
-    "mlp64": (lambda: models.mlp(64, 64, 10), (32, 64)),
-    "mlp784": (lambda: models.mlp(784, 256, 128, 10), (128, 784)),
-    "cnn": (models.cnn, (128, 28, 28, 1)),
-    "vgg": (models.vgg, (128, 32, 32, 3)),
-    "resnet": (lambda: models.resnet((16, 32, 64)), (64, 32, 32, 3)),
-    "digits": (whole.digits_network, (32, 8, 8, 1)),
-}
-"""What makes each network of the benchmark, and the batch that it is given."""
+NETWORKS = dict(zip(("mlp64", "mlp784", "cnn", "vgg", "resnet"), steps.NETWORKS, strict=True)) | {"digits": ""}
+"""Short names of the networks in steps.py; and the one that learns the digits."""
+
+Key = tuple[str, tuple[int, ...], str]
 
 
 class Profile(NamedTuple):
@@ -40,28 +35,35 @@ class Profile(NamedTuple):
 
     step: float
     clocked: float
-    ops: dict[tuple[str, tuple[int, ...], str], float]
+    ops: dict[Key, float]
     """By op, shape of its first array, and "there" or "back"; ops alike are added up."""
 
 
-def profile(network: str, steps: int, batch: int | None = None) -> Profile:
+def _network(name: str) -> tuple[Any, int, tuple[int, ...]]:
+    """Return a network, its batch in the benchmark, and the shape of a sample."""
+    if name == "digits":
+        return whole.digits_network(), 32, (8, 8, 1)
+    maker, settings, batch, shape = steps.NETWORKS[NETWORKS[name]]
+    return getattr(models, maker)(*settings), batch, shape
+
+
+def profile(network: str, count: int, batch: int | None = None) -> Profile:
     """Take so many steps of a network without clocks, and as many with them."""
-    make, (usual, *sample) = NETWORKS[network]
-    rng, model = np.random.default_rng(0), make()
-    x = rng.normal(size=(batch or usual, *sample)).astype(np.float32)
+    model, usual, shape = _network(network)
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(batch or usual, *shape)).astype(np.float32)
     with ExitStack() as entered:
         step = fit_step(model, x, rng.integers(0, 10, len(x)), entered, from_logits=network != "digits")
         for _ in range(4):
             step()
-        whole_step = _median(step, steps)
+        whole_step = _median(step, count)
         replay = next(iter(model._steady.training._known.values())).repeat.__self__
-        times: dict[int, dict[tuple[str, tuple[int, ...], str], float]] = {}
-        number = 0
+        times: list[dict[Key, float]] = []  # of each step
 
-        def add(key: tuple[str, tuple[int, ...], str], began: float) -> None:
-            times[number][key] += 1e3 * (time.perf_counter() - began)
+        def add(key: Key, began: float) -> None:
+            times[-1][key] += 1e3 * (time.perf_counter() - began)
 
-        def back(part: Any, key: tuple[str, tuple[int, ...], str]) -> Any:
+        def back(part: Any, key: Key) -> Any:
             def clocked(*gradients: Any) -> Any:
                 began = time.perf_counter()
                 found = part(*gradients)
@@ -84,10 +86,10 @@ def profile(network: str, steps: int, batch: int | None = None) -> Profile:
 
         replay._steps = [each._replace(op=there(each.op)) for each in replay._steps]
         clocked = []
-        for number in range(steps):
-            times[number] = defaultdict(float)
+        for _ in range(count):
+            times.append(defaultdict(float))
             clocked.append(_median(step, 1))
-    ops = {key: statistics.median(each[key] for each in times.values()) for key in times[0]}
+    ops = {key: statistics.median(each[key] for each in times) for key in times[0]}
     return Profile(whole_step, statistics.median(clocked), ops)
 
 

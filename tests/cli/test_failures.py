@@ -231,7 +231,7 @@ def test_damaged_checkpoint(gpudl: Run, write: Write, here: Path, trained: Path)
 
 def test_second_press_stops_at_once(gpudl: Run, write: Write, here: Path) -> None:
     name = with_interrupt(write, here, "step = 7\ntwice = true")
-    before = signal.getsignal(signal.SIGINT)  # of a shell's background work, to ignore it
+    before = signal.getsignal(signal.SIGINT)  # to ignore it, where a shell began this in the background
     outcome = gpudl("train", name, "--run-dir", "out", "--plugin", "interrupt.py")
     assert outcome.code == 130
     assert outcome.err == "interrupted: stopped at once; nothing is saved of the epoch under way\n"
