@@ -51,7 +51,7 @@ def conv2d(
 
     def input_gradient(dy: Array) -> Array:
         dz = end.gradient(dy).reshape(conv.y_shape)
-        return images_first(twin.input_gradient(dz, weights, conv, memo), data_format)
+        return images_first(twin.input_gradient(dz, weights, conv), data_format)
 
     def kernel_gradient(dy: Array) -> Array | Later:
         return twin.begin_kernel_gradient(images, end.gradient(dy).reshape(conv.y_shape), conv, memo)

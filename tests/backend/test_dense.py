@@ -49,6 +49,27 @@ def test_the_bits_of_a_product_do_not_depend_on_the_threads(
     assert len(found) == 1
 
 
+@settings(max_examples=100)
+@given(
+    rows=st.sampled_from([0, 1, 127, 128, 1000, 4099]),
+    inner=st.sampled_from([1, 9, 32]),
+    columns=st.sampled_from([1, 32, 300]),
+    turned=st.booleans(),
+    most=st.sampled_from([10_000, products.SMALL_PRODUCT]),
+)
+def test_a_product_of_small_ones(rows: int, inner: int, columns: int, turned: bool, most: int) -> None:
+    a = draw(inner, rows, seed=rows).T if turned else draw(rows, inner, seed=rows)
+    b, dy = draw(inner, columns, seed=columns), draw(rows, columns, seed=inner)
+    exact = [array.astype("float64") for array in (a, b, dy)]
+    found, sums = np.full((rows, columns), np.nan, "float32"), np.full((inner, columns), np.nan, "float32")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(products, "SMALL_PRODUCT", most)
+        products.multiply(a, b, found)
+        products.multiply_long(a.T, dy, sums)
+    np.testing.assert_allclose(found, exact[0] @ exact[1], rtol=0, atol=1e-6 * inner)
+    np.testing.assert_allclose(sums, exact[0].T @ exact[2], rtol=0, atol=1e-6 * max(1, rows))
+
+
 @given(length=st.integers(2 * products.LEAST_LENGTH, 10_000), work=st.integers(products.WORTH_SPLITTING, 1 << 34))
 def test_parts_cover_a_side(length: int, work: int) -> None:
     parts = products._parts(length, work)

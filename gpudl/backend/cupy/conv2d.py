@@ -46,7 +46,7 @@ def forward(
 ) -> Array:
     """x (N, H, W, C), kernel (R, S, C / groups, K), bias (K,) or None -> y (N, P, Q, K); with `relu` max(y, 0).
 
-    Nothing here is worth a note in `memo` for the gradients.
+    Nothing here is worth a note in `memo` for the kernel gradient.
     """
     xp = array_module(x)
     y = xp.empty(conv.y_shape, x.dtype)
@@ -59,7 +59,7 @@ def forward(
     return y
 
 
-def input_gradient(dy: Array, kernel: Array, conv: ConvGeometry, memo: Any = None) -> Array:
+def input_gradient(dy: Array, kernel: Array, conv: ConvGeometry) -> Array:
     """dy (N, P, Q, K), kernel (R, S, C / groups, K) -> dx (N, H, W, C)."""
     xp = array_module(dy)
     groups, depth, filters = conv.groups, conv.channels // conv.groups, conv.filters // conv.groups

@@ -19,7 +19,7 @@ from gpudl.backend.later import Later, now
 from gpudl.backend.numpy import winograd
 from gpudl.backend.numpy.dense import finish
 from gpudl.backend.numpy.kept import kept
-from gpudl.backend.numpy.products import product
+from gpudl.backend.numpy.products import multiply, multiply_long, product
 from gpudl.backend.numpy.rows import finish_rows
 from gpudl.backend.numpy.winograd import Memo
 from gpudl.backend.numpy.workers import Piece, begin, blocks, run
@@ -138,7 +138,7 @@ def forward(
 ) -> np.ndarray:
     """x (N, H, W, C), kernel (R, S, C / groups, K), bias (K,) or None -> y (N, P, Q, K); with `relu` max(y, 0).
 
-    `memo` takes what the gradients of the same x and kernel can use.
+    `memo` takes what the kernel gradient of the same x can use.
     """
     if _is_pointwise(conv):
         y = product(x.reshape(-1, conv.channels), kernel[0, 0])
@@ -156,7 +156,7 @@ def forward(
             block = y[start:stop].reshape(-1, conv.filters)
             matrix = patches.of(x[start:stop])
             if conv.groups == 1:
-                np.matmul(matrix[0], matrices[0], out=block)
+                multiply(matrix[0], matrices[0], block)
             else:
                 by_group = block.reshape(-1, conv.groups, conv.filters // conv.groups).transpose(1, 0, 2)
                 by_group[...] = np.matmul(matrix, matrices)
@@ -175,15 +175,13 @@ def _turned(conv: ConvGeometry) -> ConvGeometry:
     return ConvGeometry(conv.batch, conv.filters, conv.channels, conv.groups, axis(conv.rows), axis(conv.columns))
 
 
-def input_gradient(dy: np.ndarray, kernel: np.ndarray, conv: ConvGeometry, memo: Memo | None = None) -> np.ndarray:
+def input_gradient(dy: np.ndarray, kernel: np.ndarray, conv: ConvGeometry) -> np.ndarray:
     """dy (N, P, Q, K), kernel (R, S, C / groups, K) -> dx (N, H, W, C)."""
     groups, depth, filters = conv.groups, conv.channels // conv.groups, conv.filters // conv.groups
     turned = _turned(conv)
     stride_1 = conv.rows.stride == conv.columns.stride == 1
     if stride_1 and min(turned.rows.before, turned.rows.after, turned.columns.before, turned.columns.after) >= 0:
         # Stride 1: the gradient is itself a convolution, with the kernel turned by 180 degrees.
-        if winograd.suits(turned, dy.dtype):
-            return winograd.input_gradient(dy, kernel, turned, memo)
         taps = kernel[::-1, ::-1].reshape(*kernel.shape[:2], depth, groups, filters)
         back = taps.transpose(0, 1, 4, 3, 2).reshape(*kernel.shape[:2], filters, conv.channels)
         return forward(dy, np.ascontiguousarray(back), None, turned)
@@ -243,7 +241,7 @@ def begin_kernel_gradient(
                 gradient = dy[a:b].reshape(-1, groups, filters).transpose(1, 0, 2)
                 out = part if first else total
                 if groups == 1:
-                    np.matmul(patches.of(x[a:b])[0].T, gradient[0], out=out[0])
+                    multiply_long(patches.of(x[a:b])[0].T, gradient[0], out[0])
                 else:
                     np.matmul(patches.of(x[a:b]).transpose(0, 2, 1), gradient, out=out)
                 if first:

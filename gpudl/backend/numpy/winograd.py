@@ -8,11 +8,12 @@ Memory plan. A block of tiles, a band of one image or several small images, is t
 back while it lies in the cache. Room and views of it are kept for the next block and step (kept.py): what Python does
 between NumPy's calls holds the interpreter's lock, and a second thread waits for it. A transform is two products with a
 6x6 matrix: down the columns of the image where it lies, then along the rows of tiles, which are copied out in between.
-So the first index of a tile's 36 numbers is the one along the row.
+So the first index of a tile's 36 numbers is the one along the row. Each product of a transform is made as six, since
+BLAS copies its factors first where a product is large (products.py), which here takes longer than to multiply them.
 
-The gradient for the input slides the kernel turned round over dy, and needs no transform of its own for it: `_turned`.
-The gradient for the kernel is the adjoint: A dy A^T, products (C, tiles) x (tiles, K) added up over all blocks, and at
-the end G^T w G. What the forward pass has transformed is kept for both where it is small.
+The gradient for the input is such a convolution, of dy with the kernel turned round. The gradient for the kernel is the
+adjoint: A dy A^T, products (C, tiles) x (tiles, K) added up over all blocks, and at the end G^T w G. The inputs that
+the forward pass has transformed are kept for it where they are few.
 Source: Lavin and Gray 2015, arXiv 1509.09308.
 """
 
@@ -21,7 +22,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
@@ -34,8 +34,7 @@ from gpudl.backend.numpy.workers import SMALL, Piece, begin, blocks, run
 from gpudl.shapes import ConvGeometry
 
 POINTS = 0, 2 / 3, -2 / 3, 3 / 2, -3 / 2
-"""Where the polynomials are evaluated, besides infinity; 0, 1, -1, 2, -2 give four times the error (measured). Each has
-its inverse among them."""
+"""Where the polynomials are evaluated, besides infinity; 0, 1, -1, 2, -2 give four times the error (measured)."""
 
 TAPS, TILE, READ = 3, 4, 6
 
@@ -61,21 +60,14 @@ FEWEST_CHANNELS, FEWEST_TILES, MOST_WASTE = 16, 16, 1.6
 the transformed kernel has to pay; and so many outputs made for each that is kept, as where 5x5 takes four tiles."""
 
 REMEMBERED = 1 << 20
-"""Numbers of a transformed kernel, or of the inputs of a batch that is one block, that are kept for the gradients."""
+"""Transformed inputs, in numbers, that are kept for the kernel gradient if the batch is one block."""
 
 MOST_SHARES, LARGEST_SUMS = 8, 1 << 23
 """Sums that the kernel gradient is made of, and the numbers in all of them."""
 
 
 Memo = dict[str, np.ndarray]
-"""What a forward pass leaves for its gradients: the transformed "kernel" and "inputs"."""
-
-
-class _Way(NamedTuple):
-    """The transforms of what is read and written, where a kernel is transformed by G."""
-
-    inputs: np.ndarray
-    outputs: np.ndarray
+"""What a forward pass leaves for the kernel gradient: the transformed "inputs"."""
 
 
 def _transforms() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -91,25 +83,7 @@ def _transforms() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return inputs, kernels, outputs
 
 
-def _turned(inputs: np.ndarray, kernels: np.ndarray, outputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return B^T and A^T for the kernel turned round, where the transform of the kernel as it is, G g, is multiplied.
-
-    A polynomial p read backwards is t^2 p(1/t). So its value at a point is p's at the inverse, times a factor: that of
-    each row of G, turned round, to the row of the inverse. The factors go into B^T, and the places into both.
-    """
-    inverse = [len(POINTS), *(POINTS.index(min(POINTS, key=lambda q: abs(p * q - 1))) for p in POINTS[1:]), 0]
-    rows, same = kernels[:, ::-1], kernels[inverse]
-    factors = (rows * same).sum(axis=1) / (same * same).sum(axis=1)
-    return (factors[:, None] * inputs)[inverse], outputs[:, inverse]
-
-
-def _single(matrix: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(matrix, np.float32)
-
-
-KERNELS = _single(_transforms()[1])
-AS_IT_IS = _Way(*(_single(matrix) for matrix in _transforms()[::2]))
-TURNED_ROUND = _Way(*(_single(matrix) for matrix in _turned(*_transforms())))
+INPUTS, KERNELS, OUTPUTS = (np.ascontiguousarray(matrix, np.float32) for matrix in _transforms())
 
 
 def suits(conv: ConvGeometry, dtype: np.dtype) -> bool:
@@ -132,7 +106,7 @@ def _both_ways(matrix: np.ndarray, x: np.ndarray, between: np.ndarray, out: np.n
     """out (a, a, n) = the transform of x (b, b, n) along both of its first axes, with `matrix` (a, b)."""
     a, b = matrix.shape
     half = _part(between, (a, b, x.shape[2]))
-    np.matmul(matrix, x.reshape(b, -1), out=half.reshape(a, -1))
+    np.matmul(matrix, x.swapaxes(0, 1), out=half.swapaxes(0, 1))
     np.matmul(matrix, half, out=out)
 
 
@@ -259,7 +233,7 @@ class _Block:
         self._spread = as_strided(half, shape, (w, h, r, TILE * w, c), writeable=False), spread
         self.inputs = _part(room.first, (READ * READ, math.prod(tiles), conv.channels))
         """Transformed inputs, (36, tiles, C)."""
-        self._along = spread.reshape(READ, -1), self.inputs.reshape(READ, -1)
+        self._along = _by_numbers(spread), _by_numbers(self.inputs)
         self.outputs = _part(room.second, (READ * READ, math.prod(tiles), conv.filters))
         """Room for the products or for transformed gradients, (36, tiles, K); the same as the inputs' on their way."""
         self._places = _part(room.second, (TILE, TILE, *tiles, conv.filters))
@@ -268,14 +242,14 @@ class _Block:
         self._between = room.first[plan.between :]
         self._whole = _part(self._between, (count, TILE * rows, TILE * across, conv.filters))
 
-    def transform_inputs(self, x: np.ndarray, images: slice, matrix: np.ndarray, out: np.ndarray | None = None) -> None:
-        """inputs, or `out`, (36, tiles, C) = B^T d B of the block's tiles of x (N, H, W, C); `matrix` is B^T."""
+    def transform_inputs(self, x: np.ndarray, images: slice, out: np.ndarray | None = None) -> None:
+        """inputs, or `out`, (36, tiles, C) = B^T d B of the block's tiles of x (N, H, W, C)."""
         for rows in self._outside:
             rows.fill(0)
         self._inside[...] = x[images, *self._read]
-        np.matmul(matrix, self._down[0], out=self._down[1])
+        np.matmul(INPUTS, self._down[0], out=self._down[1])
         self._spread[1][...] = self._spread[0]
-        np.matmul(matrix, self._along[0], out=self._along[1] if out is None else out.reshape(READ, -1))
+        np.matmul(INPUTS, self._along[0], out=self._along[1] if out is None else _by_numbers(out))
 
     def transform_gradients(self, dy: np.ndarray, images: slice) -> None:
         """outputs = A dy A^T of the block's tiles of dy (N, P, Q, K)."""
@@ -287,17 +261,22 @@ class _Block:
             whole[:, : band.shape[1], : band.shape[2]] = band
             band = whole
         self._places[...] = _by_places(band)
-        _both_ways(AS_IT_IS.outputs.T, self._flat_places, self._between, self._flat_outputs)
+        _both_ways(OUTPUTS.T, self._flat_places, self._between, self._flat_outputs)
 
-    def write(self, y: np.ndarray, images: slice, matrix: np.ndarray) -> np.ndarray:
+    def write(self, y: np.ndarray, images: slice) -> np.ndarray:
         """Write A^T m A of the products in `outputs` to their places in y (N, P, Q, K); return what of y it is."""
         band = y[images, self.written]
         whole = band if band.shape == self._whole.shape else self._whole
-        _both_ways(matrix, self._flat_outputs, self._between, self._flat_places)
+        _both_ways(OUTPUTS, self._flat_outputs, self._between, self._flat_places)
         _by_places(whole)[...] = self._places
         if whole is not band:
             band[...] = whole[:, : band.shape[1], : band.shape[2]]
         return band
+
+
+def _by_numbers(transformed: np.ndarray) -> np.ndarray:
+    """View 36 transformed numbers of each tile, first along the row, the other way round: (6 down, 6 along, rest)."""
+    return transformed.reshape(READ, READ, -1).swapaxes(0, 1)
 
 
 def _by_places(images: np.ndarray) -> np.ndarray:
@@ -320,43 +299,21 @@ def forward(
     memo: Memo | None = None,
 ) -> np.ndarray:
     """x (N, H, W, C), kernel (3, 3, C, K), bias (K,) or None -> y (N, P, Q, K); with `relu` max(y, 0)."""
-    plan = _plan(conv, BLOCK, keeps_inputs=False)
-    weights = _transformed_kernel(kernel)
-    if memo is not None and weights.size <= REMEMBERED:
-        memo["kernel"] = weights
-    if memo is not None and plan.count == 1 and plan.inputs <= REMEMBERED:
-        memo["inputs"] = np.empty(
-            (READ * READ, plan.inputs // (READ * READ * conv.channels), conv.channels), np.float32
-        )
-    return _slid(x, weights, conv, AS_IT_IS, bias, relu, None if memo is None else memo.get("inputs"))
-
-
-def input_gradient(dy: np.ndarray, kernel: np.ndarray, conv: ConvGeometry, memo: Memo | None = None) -> np.ndarray:
-    """dy (N, P, Q, K), kernel (3, 3, C, K) -> dx (N, H, W, C). `conv` is the convolution that leads from dy to dx."""
-    weights = _transformed_kernel(kernel) if memo is None or "kernel" not in memo else memo["kernel"]
-    return _slid(dy, weights.transpose(0, 2, 1), conv, TURNED_ROUND)
-
-
-def _slid(
-    x: np.ndarray,
-    weights: np.ndarray,
-    conv: ConvGeometry,
-    way: _Way,
-    bias: np.ndarray | None = None,
-    relu: bool = False,
-    inputs: np.ndarray | None = None,
-) -> np.ndarray:
-    """Slide a transformed kernel (36, C, K) over x; `inputs`, if given, take x's transform, which is one block."""
     y = np.empty(conv.y_shape, x.dtype)
     plan = _plan(conv, BLOCK, keeps_inputs=False)
+    weights = _transformed_kernel(kernel)
+    inputs = None
+    if memo is not None and plan.count == 1 and plan.inputs <= REMEMBERED:
+        tiles = plan.inputs // (READ * READ * conv.channels)
+        inputs = memo["inputs"] = np.empty((READ * READ, tiles, conv.channels), np.float32)
 
     def work(pieces: Iterator[Piece]) -> None:
         room = _Workspace.of(plan)
         for number, _ in pieces:
             block, images = room.block(number)
-            block.transform_inputs(x, images, way.inputs, inputs)
+            block.transform_inputs(x, images, inputs)
             np.matmul(block.inputs if inputs is None else inputs, weights, out=block.outputs)
-            band = block.write(y, images, way.outputs)
+            band = block.write(y, images)
             if bias is not None or relu:
                 finish_rows(band.reshape(-1, conv.filters), bias, relu)
 
@@ -382,7 +339,7 @@ def begin_kernel_gradient(
             for number in range(start, stop):
                 block, images = room.block(number)
                 if known is None:
-                    block.transform_inputs(x, images, AS_IT_IS.inputs)
+                    block.transform_inputs(x, images)
                 inputs = block.inputs if known is None else known
                 block.transform_gradients(dy, images)
                 np.matmul(inputs.transpose(0, 2, 1), block.outputs, out=total if number == start else part)
