@@ -42,10 +42,20 @@ def test_a_step_trains(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(moved())
 
 
-@pytest.mark.parametrize("name", [calls.names()[-1], calls.names()[-2]])
+@pytest.mark.parametrize("name", [name for name in calls.names() if "of the CNN" in name or "pooling" in name])
 def test_calls(name: str) -> None:
     found = calls.make("gpudl", name)()
-    assert np.isfinite(found).all() and found.any()
+    for array in found if isinstance(found, tuple) else (found,):
+        assert np.isfinite(array).all() and array.any()
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("name", [name for name in calls.names() if "of the CNN" in name and "forward" not in name])
+def test_both_libraries_compute_the_same_gradients(name: str) -> None:
+    pytest.importorskip("torch")
+    ours, theirs = calls.make("gpudl", name)(), calls.make("torch channels last", name)()
+    ours = ours if isinstance(ours, tuple) else (ours,)
+    assert [each.size for each in ours] == [each.numel() for each in theirs if each is not None]
 
 
 @pytest.mark.parity
@@ -58,7 +68,9 @@ def test_both_libraries_compute_as_much(layer: str) -> None:
 
 
 def test_every_work_has_its_goal() -> None:
-    assert [goal_of(name) for name in NAMES] == [2.5, 1.5, 1, 0.9, 0.8, 0.9, 0.9, 0.9, 1.5, 1, 0.7, 0.7, 0.7, 1, 1]
+    assert [name for name in NAMES if goal_of(name) is None] == [name for name in NAMES if "of the CNN" in name]
+    goals = [goal for name in NAMES if (goal := goal_of(name)) is not None]
+    assert goals == [2.5, 1.5, 1, 0.9, 0.8, 0.9, 0.9, 0.9, 1.5, 1, 0.7, 0.7, 0.7, 1, 1]
     found = row(
         "step: MLP 64-64-10, batch 32", "ms", {"gpudl": 2.0, "torch": 6.0, "torch channels last": 5.0, "keras": 1.0}
     )

@@ -118,7 +118,7 @@ def main() -> None:
         rows.append(row("digits, from the shell prompt", "s", whole.digits(3)))
     if wanted("memory, MNIST CNN") and os.environ.get("GPUDL_DATA_DIR"):
         rows.append(row("memory, MNIST CNN", "MB", whole.memory()))
-    title = machine()
+    title = f"{machine()}, {options.threads} threads each"
     table = Table(title=title, box=box.MARKDOWN)
     for position, column in enumerate(["work", *libraries, "ratio", "goal"]):
         table.add_column(column, justify="right" if position else "left")

@@ -23,14 +23,19 @@ CONVOLUTIONS = {
     "3x3, 256 to 256, 14x14, batch 32": Layer((32, 14, 14, 256), 256, 3),
     "1x1, 64 to 256, 56x56, batch 32": Layer((32, 56, 56, 64), 256, 1),
     "depthwise 3x3, 64, 56x56, batch 32": Layer((32, 56, 56, 64), 64, 3, depthwise=True),
+    "of the CNN, 3x3, 1 to 32, 28x28, batch 128": Layer((128, 28, 28, 1), 32, 3),
+    "of the CNN, 3x3, 32 to 64, 14x14, batch 128": Layer((128, 14, 14, 32), 64, 3),
 }
 POOLING = {"2x2, 32, 28x28, batch 128": (128, 28, 28, 32), "2x2, 64, 16x16, batch 128": (128, 16, 16, 64)}
+FORWARD, BOTH, OF_KERNEL = "forward", "both gradients", "gradient of the kernel"
 
 
 def names() -> list[str]:
     """Return what `make` takes."""
-    found = [f"conv2d {layer}, forward" for layer in CONVOLUTIONS]
-    found += [f"conv2d {layer}, both gradients" for layer in CONVOLUTIONS if layer.startswith("3x3")]
+    found = [f"conv2d {name}, {FORWARD}" for name in CONVOLUTIONS]
+    for name, layer in CONVOLUTIONS.items():
+        if layer.size == 3 and not layer.depthwise:  # of a first layer's input nobody asks for the gradient
+            found.append(f"conv2d {name}, {BOTH if layer.x[3] > 1 else OF_KERNEL}")
     return [*found, *(f"max pooling {shape}, forward and gradient" for shape in POOLING)]
 
 
@@ -61,8 +66,10 @@ def _our_convolution(_: str, layer: Layer, what: str) -> Callable[[], Any]:
         conv = ConvGeometry.of(layer.x, (layer.size, layer.size, layer.x[3], layer.filters), 1, "same")
     x, kernel, dy = draw(conv.x_shape, conv.kernel_shape, conv.y_shape)
     twin = kernels("depthwise" if layer.depthwise else "conv2d", x)
-    if what == "forward":
+    if what == FORWARD:
         return lambda: twin.forward(x, kernel, None, conv)
+    if what == OF_KERNEL:
+        return lambda: twin.kernel_gradient(x, dy, conv)
     return lambda: (twin.input_gradient(dy, kernel, conv), twin.kernel_gradient(x, dy, conv))
 
 
@@ -82,10 +89,10 @@ def _torch_convolution(library: str, layer: Layer, what: str) -> Callable[[], An
     if library == "torch channels last":
         x, kernel, dy = (a.contiguous(memory_format=torch.channels_last) for a in (x, kernel, dy))
     around, settings = layer.size // 2, ([1, 1], [layer.size // 2] * 2, [1, 1], False, [0, 0], groups)
-    if what == "forward":
+    if what == FORWARD:
         return torch.no_grad()(lambda: torch.nn.functional.conv2d(x, kernel, padding=around, groups=groups))
     backward = torch.ops.aten.convolution_backward
-    return lambda: backward(dy, x, kernel, None, *settings, [True, True, False])
+    return lambda: backward(dy, x, kernel, None, *settings, [what == BOTH, True, False])
 
 
 def our_pooling(_: str, shape: tuple[int, int, int, int]) -> Callable[[], Any]:

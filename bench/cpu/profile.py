@@ -1,4 +1,4 @@
-"""What the ops of a training step take, there and back: `python -m bench.cpu.profile NETWORK`.
+"""What the ops of training steps take, there and back: `python -m bench.cpu.profile NETWORK ...`.
 
 The step is repeated as `fit` repeats it, with a clock around each op. What other threads do meanwhile, as the gradients
 of large kernels, counts where it is waited for.
@@ -7,12 +7,14 @@ of large kernels, counts where it is waited for.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import statistics
 import time
 from collections import defaultdict
 from collections.abc import Callable
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,10 +24,13 @@ from rich.table import Table
 
 from bench import models
 from bench.cpu import steps, whole
+from bench.cpu.__main__ import machine
 from bench.fit_step import fit_step
 
 NETWORKS = dict(zip(("mlp64", "mlp784", "cnn", "vgg", "resnet"), steps.NETWORKS, strict=True)) | {"digits": ""}
 """Short names of the networks in steps.py; and the one that learns the digits."""
+
+WAYS = "there", "back"
 
 Key = tuple[str, tuple[int, ...], str]
 
@@ -102,29 +107,45 @@ def _median(step: Callable[[], Any], count: int) -> float:
     return statistics.median(times)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m bench.cpu.profile", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("network", choices=NETWORKS)
-    parser.add_argument("--steps", type=int, default=50, help="steps that are timed")
-    parser.add_argument("--batch", type=int, help="samples of a batch, if not the benchmark's")
-    parser.add_argument("--threads", type=int, help="threads, if not as many as there are cores")
-    options = parser.parse_args()
-    if options.threads:
-        os.environ["GPUDL_NUM_THREADS"] = str(options.threads)
-    found = profile(options.network, options.steps, options.batch)
-    title = f"{options.network}: a step {found.step:.3g} ms, with clocks {found.clocked:.3g}"
+def rows_of(found: Profile) -> list[dict[str, Any]]:
+    """Return the ops of a step with what they take both ways, the longest first."""
+    rows: dict[tuple[str, tuple[int, ...]], dict[str, Any]] = {}
+    for (name, shape, way), value in found.ops.items():
+        rows.setdefault((name, shape), {"op": name, "of": shape})[way] = value
+    return sorted(rows.values(), key=lambda row: -row.get("there", 0) - row.get("back", 0))
+
+
+def table_of(title: str, rows: list[dict[str, Any]]) -> Table:
+    """Return what is printed of one network."""
     table = Table(title=title, box=box.MARKDOWN)
     for column in ("op", "of", "there, ms", "back, ms"):
         table.add_column(column, justify="right" if "ms" in column else "left")
-    each: dict[tuple[str, tuple[int, ...]], dict[str, float]] = defaultdict(dict)
-    for (name, shape, way), value in found.ops.items():
-        each[name, shape][way] = value
-    for (name, shape), ways in sorted(each.items(), key=lambda item: -sum(item[1].values())):
-        size = " x ".join(map(str, shape))
-        table.add_row(name, size, *(f"{ways[way]:.3f}" if way in ways else "" for way in ("there", "back")))
-    totals = [sum(ways.get(way, 0) for ways in each.values()) for way in ("there", "back")]
-    table.add_row("all", "", *(f"{total:.3f}" for total in totals))
-    Console(width=100).print(table)
+    total = {way: sum(row.get(way, 0) for row in rows) for way in WAYS}
+    for row in [*rows, {"op": "all", "of": (), **total}]:
+        size = " x ".join(map(str, row["of"]))
+        table.add_row(row["op"], size, *(f"{row[way]:.3f}" if way in row else "" for way in WAYS))
+    return table
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.cpu.profile", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("networks", choices=NETWORKS, nargs="+")
+    parser.add_argument("--steps", type=int, default=50, help="steps that are timed")
+    parser.add_argument("--batch", type=int, help="samples of a batch, if not the benchmark's")
+    parser.add_argument("--threads", type=int, default=2, help="threads that may be used")
+    parser.add_argument("--out", metavar="FILE", type=Path, help="write the figures there as JSON")
+    options = parser.parse_args()
+    os.environ["GPUDL_NUM_THREADS"] = str(options.threads)
+    written = []
+    for network in options.networks:
+        found = profile(network, options.steps, options.batch)
+        rows = rows_of(found)
+        title = f"{network}: a step {found.step:.3g} ms, with clocks {found.clocked:.3g}"
+        Console(width=100).print(table_of(title, rows))
+        written.append({"network": network, "step": found.step, "with clocks": found.clocked, "ops": rows})
+    if options.out:
+        facts = {"machine": machine(), "threads": options.threads, "unit": "ms", "networks": written}
+        options.out.write_text(json.dumps(facts, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -171,13 +171,13 @@ def test_activations_match_torch(torch: Any, same_as_torch: Any, drawn: tuple[np
 
 def test_relu_at_zero_has_gradient_zero_and_keeps_nan(put: Any) -> None:
     """Where the gradient does not pass it is 0, whatever it was, as in PyTorch."""
-    for given in (1.0, np.nan):
+    for slope in (1.0, np.nan):
         x = Tensor(put(np.array([-1.0, 0.0, -0.0, 2.0, np.inf, -np.inf, 1e-310, np.nan])), requires_grad=True)
         y = ops.relu(x)
         check_close("y", y.data, np.array([0, 0, 0, 2, np.inf, 0, 1e-310, np.nan]))
-        y.backward(put(np.full(8, given)))
+        y.backward(put(np.full(8, slope)))
         assert x.grad is not None
-        check_close("gradient", x.grad[:7], np.where([0, 0, 0, 1, 1, 0, 1], given, 0))
+        check_close("gradient", x.grad[:7], np.where([0, 0, 0, 1, 1, 0, 1], slope, 0))
 
 
 @pytest.mark.parametrize("precision", ["float32", "float64"])
