@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gpudl.backend.numpy import batch_norm, depthwise, loops, pool2d, workers
+from gpudl.backend.numpy import depthwise, loops, pool2d, workers
 from gpudl.errors import ShapeError
 from gpudl.shapes import DepthwiseGeometry, PoolGeometry
 
@@ -97,41 +97,19 @@ def test_depthwise(
             np.testing.assert_allclose(mine, other, atol=1e-5 if dtype == "float32" else 1e-13)
 
 
-@given(rows=st.integers(1, 300), columns=st.integers(1, 70), seed=seeds, dtype=st.sampled_from(["float32", "float64"]))
-@settings(max_examples=40)
-def test_batch_normalization(rows: int, columns: int, seed: int, dtype: str) -> None:
-    rng = np.random.default_rng(seed)
-    x, dy = (rng.standard_normal((rows, columns)).astype(dtype) for _ in range(2))
-    gamma, beta = (rng.standard_normal(columns).astype(dtype) for _ in range(2))
-    x += 3
-    some = gamma if seed % 2 else None, beta if seed % 3 else None
-    mean, scale = x.mean(axis=0), 1 / np.sqrt(x.var(axis=0) + x.dtype.type(0.1))
-
-    def forward() -> Any:
-        moving = np.zeros(columns, dtype), np.ones(columns, dtype)
-        return *batch_norm.forward(x, *some, moving, 0.9, 0.1), *moving
-
-    for call in (forward, *(lambda t=t: batch_norm.backward(dy, x, mean, scale, gamma, t) for t in (True, False))):
-        for mine, other in both_ways(call):
-            size = max(1.0, float(np.abs(other).max()))
-            np.testing.assert_allclose(mine, other, atol=size * (1e-5 if dtype == "float32" else 1e-13))
-
-
 def test_results_do_not_depend_on_the_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loops, "LARGE", 0)
-    for module in (pool2d, depthwise, batch_norm):
+    for module in (pool2d, depthwise):
         monkeypatch.setattr(module, "BLOCK", 500)
     monkeypatch.setattr(workers, "SMALL", 0)
     rng = np.random.default_rng(0)
     x = rng.standard_normal((9, 8, 8, 6), dtype=np.float32)
     pool, conv = PoolGeometry.of(x.shape, 2), DepthwiseGeometry.of(x.shape, (3, 3, 6, 1), 1, "same")
-    rows, moving = x.reshape(-1, 6), (np.zeros(6, np.float32), np.ones(6, np.float32))
     results: list[bytes] = []
     for count in (1, 2, 5):
         pool_of = workers._Pool(count)
         monkeypatch.setattr(workers, "_pool", pool_of)
-        y = batch_norm.forward(rows, None, None, tuple(m.copy() for m in moving), 0.9, 0.1)[0]
-        found = (*pool2d.max_forward(x, pool), depthwise.kernel_gradient(x, x, conv), y)
+        found = *pool2d.max_forward(x, pool), depthwise.kernel_gradient(x, x, conv)
         results.append(b"".join(a.tobytes() for a in found))
         pool_of.close()
     assert len(set(results)) == 1
@@ -139,9 +117,9 @@ def test_results_do_not_depend_on_the_number_of_threads(monkeypatch: pytest.Monk
 
 def test_small_arrays_and_other_types_are_numpys(used: list[Any]) -> None:
     x = np.zeros((1100, 1000), np.float32)
-    assert loops.loop_for(loops.add_rows, (), x.size, x) is not None
+    assert loops.loop_for(loops.max_pool, (2, 2), x.size, x) is not None
     others = [(100, x), (x.size, x.astype(np.float16)), (x.size, x.T)]
-    assert all(loops.loop_for(loops.add_rows, (), size, a) is None for size, a in others)
+    assert all(loops.loop_for(loops.max_pool, (2, 2), size, a) is None for size, a in others)
 
 
 def test_without_numba(used: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:

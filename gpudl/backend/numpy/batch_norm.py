@@ -4,8 +4,7 @@ Memory plan. Plain NumPy would write five temporaries of the batch's size. Here 
 batch after the other, in the place of the result: first x - mean and its sums, then the rest. Several rows are taken as
 one, since loops over a row of few channels would start more often than they run; sums over rows are products with ones,
 which BLAS is quick at, and sums of products are einsum's, which writes nothing down. Each block leaves its own sums,
-which are then joined in a fixed order. Where numba is installed, a large batch is gone through by loops instead, which
-make several of these steps at once: loops.py.
+which are then joined in a fixed order.
 """
 
 from __future__ import annotations
@@ -15,7 +14,6 @@ from functools import lru_cache
 
 import numpy as np
 
-from gpudl.backend.numpy import loops
 from gpudl.backend.numpy.constants import ones
 from gpudl.backend.numpy.rows import repeated, rows_together
 from gpudl.backend.numpy.workers import Piece, blocks, run
@@ -54,12 +52,6 @@ class _Rows:
         """x and y, some of the long rows -> the sums of x y over the true rows, (C,), in one pass."""
         return self.folded(np.einsum("ij,ij->j", x, y))
 
-    def added(self, loop: loops.Loop, *arrays: np.ndarray, kinds: int = 1) -> list[np.ndarray]:
-        """Run a loop that adds up long rows; return its sums over the true rows, (C,) each."""
-        totals = np.zeros((kinds, self.width), self.kind)
-        loop(*arrays, *totals)
-        return [self.folded(total) for total in totals]
-
     def each(self, do: Callable[[int, slice], None]) -> None:
         """Call `do(number, long rows)` for each block."""
 
@@ -96,16 +88,10 @@ def forward(
     y = np.empty(x.shape, kind)
     source, target = rows.wide(x), rows.wide(y)
     parts = np.empty((2, len(rows.pieces), x.shape[1]), kind)
-    add_rows, add_squares = (loops.loop_for(make, (), x.size, x) for make in (loops.add_rows, loops.add_squares))
 
     def add_up(number: int, block: slice) -> None:
         wide = source[block]
-        count = len(wide) * rows.together
-        if add_rows is not None and add_squares is not None:
-            mean = rows.added(add_rows, wide)[0] / count
-            parts[:, number] = mean, rows.added(add_squares, wide, rows.repeated(mean))[0]
-            return
-        mean = rows.sums(wide.astype(kind, copy=False)) / count
+        mean = rows.sums(wide.astype(kind, copy=False)) / (len(wide) * rows.together)
         centred = np.subtract(wide, rows.repeated(mean), out=target[block])
         parts[:, number] = mean, rows.sums_of_products(centred, centred)
 
@@ -115,8 +101,6 @@ def forward(
         moves *= momentum
         moves += (1 - momentum) * batch
     scale = 1 / np.sqrt(variance + kind.type(epsilon))
-    if add_rows is not None:
-        return normalize(x, mean, scale, gamma, beta), mean, scale
     factor = scale if gamma is None else scale * gamma
 
     def finish(number: int, block: slice) -> None:
@@ -149,12 +133,8 @@ def normalize(
     source, target = rows.wide(x), rows.wide(y)
     middle, factor = rows.repeated(mean), rows.repeated(scale if gamma is None else scale * gamma)
     shift = None if beta is None else rows.repeated(beta)
-    loop = loops.loop_for(loops.normalize, (), x.size, x)
 
     def work(number: int, block: slice) -> None:
-        if loop is not None:
-            loop(source[block], middle, factor, np.zeros_like(middle) if shift is None else shift, target[block])
-            return
         out = np.subtract(source[block], middle, out=target[block], casting="same_kind")
         out *= factor
         if shift is not None:
@@ -177,14 +157,8 @@ def backward(
     gradient, source, target = rows.wide(dy), rows.wide(x), rows.wide(dx)
     parts = np.empty((2, len(rows.pieces), x.shape[1]), kind)
     middle = rows.repeated(mean)
-    add_gradients, of_input = (
-        loops.loop_for(make, (), x.size, x, dy) for make in (loops.add_gradients, loops.normalize_gradients)
-    )
 
     def add_up(number: int, block: slice) -> None:
-        if add_gradients is not None:
-            parts[:, number] = rows.added(add_gradients, gradient[block], source[block], middle, kinds=2)
-            return
         centred = np.subtract(source[block], middle, out=target[block])
         parts[0, number] = rows.sums(gradient[block].astype(kind, copy=False))
         parts[1, number] = rows.sums_of_products(centred, gradient[block])
@@ -198,9 +172,7 @@ def backward(
 
     def work(number: int, block: slice) -> None:
         out = target[block]
-        if training and of_input is not None:
-            of_input(gradient[block], source[block], middle, factor, drift, pull, out)
-        elif training:
+        if training:
             out *= pull
             np.subtract(gradient[block], out, out=out)
             out -= drift
