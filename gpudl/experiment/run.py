@@ -21,6 +21,7 @@ import tomli_w
 
 from gpudl import activations, random
 from gpudl.backend import devices
+from gpudl.backend.numpy.workers import thread_count
 from gpudl.backend.room import out_of_memory
 from gpudl.batches import samples_of, split_off
 from gpudl.callbacks import Callback, EarlyStopping, Logs, TerminateOnNaN
@@ -151,6 +152,7 @@ def shuffled(data: Data, seed: int) -> Data:
 
 def dry_run(experiment: Experiment) -> Any:
     """Return the model of an experiment after checking all that can go wrong before the first step."""
+    thread_count()
     shape = sample_shape(experiment)
     if shape is not None:
         experiment.model(shape)
@@ -173,9 +175,21 @@ def sample_shape(experiment: Experiment, data: Data | None = None) -> Any:
     return experiment.dataset().sample_shape if data is None else mapped(lambda array: array.shape[1:], data.x_train)
 
 
+def _choose_processor(experiment: Experiment) -> None:
+    """Use the device that the file names; where that is "auto" the environment's GPUDL_DEVICE counts.
+
+    Raises: DeviceError, UsageError, which are no fault of the file's.
+    """
+    device = experiment.values["run"]["device"]
+    if device != "auto":
+        devices.set_device(device)
+    devices.current()
+    thread_count()
+
+
 def train(experiment: Experiment, run_dir: str | None, say: Any) -> Path:
     """Train, evaluate and save a new run; return its folder. `say` prints a line for the user."""
-    devices.set_device(experiment.values["run"]["device"])
+    _choose_processor(experiment)
     random.set_random_seed(experiment.values["run"]["seed"])
     shape = sample_shape(experiment)
     early = None if shape is None else experiment.model(shape)  # what does not fit is said before any data is read
@@ -203,7 +217,7 @@ def resume(path: Path, say: Any) -> Path:
         ended = "it has ended" if (path / "metrics.json").exists() else f"it has no {INTERRUPTED}"
         raise UsageError(f"{path}: there is no interrupted run to continue here: {ended}")
     experiment = read(str(path / "experiment.toml"))
-    devices.set_device(experiment.values["run"]["device"])
+    _choose_processor(experiment)
     model, checkpoint = restore(path / INTERRUPTED)
     if checkpoint is None or not {"state", "callbacks", "seconds"} <= checkpoint.keys():
         raise ModelFileError(

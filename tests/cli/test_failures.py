@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from gpudl.backend import devices
 from gpudl.experiment import run as experiment_run
 
 Run = Callable[..., Any]
@@ -24,6 +25,27 @@ COMMAND = [sys.executable, "-c", "import sys; from gpudl.cli import main; sys.ex
 
 def files(folder: Path) -> set[str]:
     return {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
+
+
+@pytest.mark.parametrize("options", [(), ("--dry-run",)])
+def test_what_the_environment_says_is_no_fault_of_the_file(
+    gpudl: Run, write: Write, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("GPUDL_NUM_THREADS", "two")
+    outcome = gpudl("train", write(), *options)
+    assert outcome.code == 2
+    assert outcome.err == "error: GPUDL_NUM_THREADS=two must be an integer of at least 1\n"
+
+
+def test_the_environment_chooses_where_the_file_does_not(
+    gpudl: Run, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(devices, "_current", None)
+    monkeypatch.setattr(devices, "_chosen", "gqu")  # as GPUDL_DEVICE was when gpudl was imported
+    outcome = gpudl("train", write())
+    assert outcome.code == 2
+    assert outcome.err == 'error: device "gqu" is unknown; use "auto", "cpu" or "cuda"\n'
+    assert gpudl("train", write(), "--device", "cpu").code == 0
 
 
 def test_divergence(gpudl: Run, write: Write, here: Path) -> None:
