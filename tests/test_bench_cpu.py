@@ -100,6 +100,7 @@ def test_the_picture() -> None:
         (calls.our_pooling, ("gpudl", (2, 4, 4, 3))),
         (reasons.step, ("digits", 16, 8, 8, 1)),
         (reasons.products_of_mlp, ()),
+        (reasons.tall_product, (300, 9, 32, True)),
         (reasons.ops_on_the_tape, ()),
         (reasons.ops_by_hand, ()),
     ],

@@ -27,7 +27,7 @@ CONVOLUTIONS = {
     "of the CNN, 3x3, 32 to 64, 14x14, batch 128": Layer((128, 14, 14, 32), 64, 3),
 }
 POOLING = {"2x2, 32, 28x28, batch 128": (128, 28, 28, 32), "2x2, 64, 16x16, batch 128": (128, 16, 16, 64)}
-FORWARD, BOTH, OF_KERNEL = "forward", "both gradients", "gradient of the kernel"
+FORWARD, BOTH, OF_KERNEL = "forward", "both gradients", "kernel gradient"
 
 
 def names() -> list[str]:

@@ -8,7 +8,7 @@ from html import escape
 Row = tuple[str, float, float | None]
 """What was done, PyTorch's time / gpudl's, and the goal."""
 
-LEFT, UNIT, LINE, TOP = 460, 120, 26, 62
+LEFT, UNIT, LINE, TOP = 470, 120, 26, 62
 """Pixels: where the bars begin, of a doubling, of a line, above the first line."""
 LEAST, MOST = 1 / 4, 8
 

@@ -171,6 +171,23 @@ def products_of_mlp() -> Call:
     return products
 
 
+TALL_PRODUCTS = (16384, 9, 32), (16384, 32, 64)
+"""Sizes (M, I, O) of products (M, I) x (I, O): of a first layer, and of a 1x1 convolution."""
+
+
+def tall_product(M: int, inner: int, columns: int, in_parts: bool) -> Call:
+    """A product of many rows and a small factor on one thread: at once, or as gpudl makes it of small ones."""
+    import numpy as np
+
+    from gpudl.backend.numpy.products import multiply
+    from gpudl.backend.numpy.workers import single_threaded_blas
+
+    ENTERED.enter_context(single_threaded_blas)
+    a, b = draw((M, inner), (inner, columns))
+    out = np.empty((M, columns), np.float32)
+    return lambda: multiply(a, b, out) if in_parts else np.matmul(a, b, out=out)
+
+
 def einsum_of_windows() -> Call:
     """The sums of products of a depthwise convolution, nine taps, as gpudl asks for them; all lies in the cache."""
     import numpy as np
@@ -247,6 +264,17 @@ def passes_of_pooling(at_once: int, images: int, height: int, width: int, channe
             by_taps[...] = parts
 
     return passes
+
+
+def of_products(seconds: float) -> list[Figure]:
+    """How many multiply-adds BLAS makes where it copies its factors, and where it need not."""
+    found = []
+    for M, inner, columns in TALL_PRODUCTS:
+        for in_parts, what in (False, "at once"), (True, "as small products"):
+            taken = milliseconds(seconds, Job(tall_product, (M, inner, columns, in_parts)))
+            rate = M * inner * columns / taken / 1e6
+            found.append(Figure(f"({M}, {inner}) x ({inner}, {columns}), one core", what, rate, "per ns"))
+    return found
 
 
 def of_depthwise(seconds: float) -> list[Figure]:
@@ -402,7 +430,7 @@ def main() -> None:
     for _ in range(options.turns):
         figures = [
             each
-            for of in (of_threads, of_depthwise, of_pooling, of_small_steps, of_tape)
+            for of in (of_threads, of_products, of_depthwise, of_pooling, of_small_steps, of_tape)
             for each in of(options.seconds)
         ]
     table = Table(title=machine(), box=box.MARKDOWN)
