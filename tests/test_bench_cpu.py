@@ -12,6 +12,7 @@ import pytest
 from bench import fit_step
 from bench.cpu import calls, chart, profile, reasons, steps
 from bench.cpu.__main__ import DEFAULT_FORMAT, goal_of, in_default_format, row
+from gpudl.datasets.digits import Digits
 
 NAMES = [f"step: {name}" for name in steps.NETWORKS] + calls.names()
 
@@ -65,6 +66,16 @@ def test_both_libraries_compute_as_much(layer: str) -> None:
     for library in ("gpudl", "torch", "torch channels last"):
         y = calls.make(library, f"conv2d {layer}, forward")()
         assert np.prod(y.shape) == 32 * 56 * 56 * 64
+
+
+@pytest.mark.parity
+def test_both_libraries_learn_from_as_many_digits() -> None:
+    pytest.importorskip("torch")
+    from bench.cpu import torch_script
+
+    ours, theirs = Digits().load(), torch_script.digits()
+    assert len(ours.x_train) == len(theirs.images) == len(theirs.labels)
+    assert len(ours.x_test) == len(theirs.test_images) == len(theirs.test_labels)
 
 
 def test_every_work_has_its_goal() -> None:

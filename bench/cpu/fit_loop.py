@@ -6,14 +6,18 @@ hand on batches cut before. What an epoch costs besides, a line in the terminal,
 
 from __future__ import annotations
 
+import argparse
+import json
 import statistics
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import gpudl
 from bench import models
+from bench.cpu.__main__ import machine
 from gpudl.backend.numpy.workers import single_threaded_blas
 
 STEPS, BATCH, EPOCHS, TURNS = 1000, 32, 8, 5
@@ -60,6 +64,17 @@ def _by_fit(x: np.ndarray, y: np.ndarray, metrics: list[str], verbose: int) -> l
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.cpu.fit_loop", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--runs", type=int, default=1, help="how often all of it is measured")
+    parser.add_argument("--out", metavar="FILE", type=Path, help="write the figures there as JSON")
+    options = parser.parse_args()
+    runs = [run() for _ in range(options.runs)]
+    if options.out:
+        options.out.write_text(json.dumps({"machine": machine(), "unit": "us", "runs": runs}, indent=1) + "\n")
+
+
+def run() -> dict[str, float]:
+    """Measure the step by hand, and what fit adds to it; print both."""
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(BATCH * STEPS, 64)).astype("float32"), rng.integers(0, 10, BATCH * STEPS)
     found: dict[str, list[float]] = {"by hand": [], "fit": [], "accuracy": [], "bar": []}
@@ -69,8 +84,10 @@ def main() -> None:
         found["accuracy"] += _by_fit(x, y, ["accuracy"], 0)
         found["bar"] += _by_fit(x, y, ["accuracy"], 1)
     step, loop, metric, bar = (statistics.median(sorted(times)[: len(times) // 2]) for times in found.values())
-    print(f"a step by hand {step:.0f} us; fit adds {loop - step:.0f}, with accuracy {metric - step:.0f}, ", end="")
-    print(f"with the bar {bar - step:.0f}")
+    added = {"fit": loop - step, "with accuracy": metric - step, "with the bar": bar - step}
+    words = ", ".join(f"{what} {value:.0f}" for what, value in added.items())
+    print(f"microseconds of a step by hand: {step:.0f}; what is added: {words}")
+    return {"by hand": step, **added}
 
 
 if __name__ == "__main__":

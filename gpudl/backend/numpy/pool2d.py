@@ -126,7 +126,8 @@ def max_backward(dy: np.ndarray, winner: np.ndarray, pool: PoolGeometry) -> np.n
 def _to_winners_of_tiles(share: Iterator[tuple[np.ndarray, ...]], pool: PoolGeometry, dtype: np.dtype) -> None:
     """Of blocks of gradients and winners (n, P, Q, C), and of dx (n, H, W, C) to be filled, do all taps at once.
 
-    What has won is made a number before it is multiplied, as in relu.py; rows are long until all is put in place.
+    What has won is made a number before it is multiplied, since NumPy is slow to multiply by booleans; rows are long
+    until all is put in place.
     """
     R, S = pool.rows.window, pool.columns.window
     shape = R * S, _most_images(pool), *pool.y_shape[1:]
