@@ -1,4 +1,8 @@
-"""Products of batches and weights on NumPy, with what ends a layer's product."""
+"""Products of batches and weights on NumPy, with what ends a layer's product.
+
+Memory plan. Bias and ReLU are applied in the place of the product, a block in the cache at a time: nothing else of its
+size is made.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Dropout on NumPy: 32 bits of a keyed Philox stream for each element, compared with a threshold."""
+"""Dropout on NumPy: 32 bits of a keyed Philox stream for each element, compared with a threshold.
+
+Memory plan. The drawn bits are let go at once; what was kept is remembered as a byte each. The result is made where the
+bytes become numbers, and multiplied in place.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Global pooling on NumPy."""
+"""Global pooling on NumPy: a reduction, which makes nothing of the images' size; the gradient of the largest does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Adding up at places that may be the same, on NumPy."""
+"""Adding up at places that may be the same, on NumPy. The sums are all that is made."""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Softmax and the cross-entropies after it, on rows (M, K), on NumPy."""
+"""Softmax and the cross-entropies after it, on rows (M, K), on NumPy.
+
+Memory plan. Of the scores' size there are the probabilities, which the gradient is made of, and the scores less their
+largest: a batch of scores is small, and what counts is how few calls there are.
+"""
 
 from __future__ import annotations
 
