@@ -108,6 +108,7 @@ def test_the_picture() -> None:
         (reasons.maximum_of_rows, ()),
         (reasons.maximum_of_neighbours, (32,)),
         (reasons.passes_of_pooling, (2, 4, 4, 4, 3)),
+        (reasons.passes_of_pooling, (2, 4, 4, 4, 3, True)),
         (calls.our_pooling, ("gpudl", (2, 4, 4, 3))),
         (reasons.step, ("digits", 16, 8, 8, 1)),
         (reasons.products_of_mlp, ()),

@@ -236,10 +236,13 @@ def maximum_of_rows() -> Call:
     return lambda: np.maximum(a, b, out=y)
 
 
-def passes_of_pooling(at_once: int, images: int, height: int, width: int, channels: int) -> Call:
-    """What NumPy needs at least for max pooling 2x2 and its gradient, besides what tells from comparisons who has won.
+def passes_of_pooling(
+    at_once: int, images: int, height: int, width: int, channels: int, with_winners: bool = False
+) -> Call:
+    """What NumPy needs at least for max pooling 2x2 and its gradient.
 
     Three maxima and three comparisons of neighbouring pixels; for the gradient, a product for all taps and its copy.
+    With winners, also what tells from comparisons who has won: a count in bytes, NaN looked for, masks and numbers.
     """
     import numpy as np
 
@@ -247,7 +250,8 @@ def passes_of_pooling(at_once: int, images: int, height: int, width: int, channe
     y, dy = draw(*[(images, height // 2, width // 2, channels)] * 2)
     lost = np.empty((at_once, *y.shape[1:]), bool)
     won = np.ones((2, 2, at_once, *y.shape[1:]), np.float32)
-    parts = np.empty_like(won)
+    parts, number, is_winner = np.empty_like(won), np.empty(lost.shape, np.uint8), won.astype(bool)
+    order = np.arange(4, dtype=np.uint8).reshape(2, 2, 1, 1, 1, 1)
     taps = [(slice(None), slice(r, None, 2), slice(s, None, 2)) for r in range(2) for s in range(2)]
 
     def passes() -> None:
@@ -257,8 +261,17 @@ def passes_of_pooling(at_once: int, images: int, height: int, width: int, channe
             np.maximum(source[taps[0]], source[taps[1]], out=best)
             for tap in taps[2:]:
                 np.maximum(best, source[tap], out=best)
+            if with_winners:
+                np.isnan(best.max())
+                number.fill(0)
             for tap in taps[:3]:
                 np.not_equal(source[tap], best, out=lost)
+                if with_winners:
+                    np.add(number, 1, out=number)
+                    np.multiply(number, lost.view(np.uint8), out=number)
+            if with_winners:
+                np.equal(number, order, out=is_winner)
+                np.copyto(won, is_winner.view(np.uint8))
             np.multiply(won, dy[block], out=parts)
             by_taps = target.reshape(at_once, height // 2, 2, width // 2, 2, channels).transpose(2, 4, 0, 1, 3, 5)
             by_taps[...] = parts
@@ -302,8 +315,9 @@ def of_pooling(seconds: float) -> list[Figure]:
         few = CACHED // math.prod(shape)
         passes = milliseconds(seconds, Job(passes_of_pooling, (few, few, *shape))) * images / few / 2
         found.append(Figure(work, f"{PASSES}, in the cache, two cores", passes, "ms"))
-        half = Job(passes_of_pooling, (images // 8, images // 2, *shape), threads=1)
-        found.append(Figure(work, f"{PASSES}, in two processes", milliseconds(seconds, half, half), "ms"))
+        for more, with_winners in (("", False), ("; also who has won", True)):
+            half = Job(passes_of_pooling, (images // 8, images // 2, *shape, with_winners), threads=1)
+            found.append(Figure(work, f"{PASSES}{more}, in two processes", milliseconds(seconds, half, half), "ms"))
         needed = milliseconds(seconds, Job(calls.our_pooling, ("gpudl", (images, *shape))))
         found.append(Figure(work, "forward and gradient", needed, "ms"))
         total += needed

