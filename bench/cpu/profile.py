@@ -44,7 +44,7 @@ class Profile(NamedTuple):
     """By op, shape of its first array, and "there" or "back"; ops alike are added up. The optimizer counts as one."""
 
 
-def _network(name: str) -> tuple[Any, int, tuple[int, ...]]:
+def built(name: str) -> tuple[Any, int, tuple[int, ...]]:
     """Return a network, its batch in the benchmark, and the shape of a sample."""
     if name == "digits":
         return whole.digits_network(), 32, (8, 8, 1)
@@ -54,7 +54,7 @@ def _network(name: str) -> tuple[Any, int, tuple[int, ...]]:
 
 def profile(network: str, count: int, batch: int | None = None) -> Profile:
     """Take so many steps of a network without clocks, and as many with them."""
-    model, usual, shape = _network(network)
+    model, usual, shape = built(network)
     rng = np.random.default_rng(0)
     x = rng.normal(size=(batch or usual, *shape)).astype(np.float32)
     with ExitStack() as entered:

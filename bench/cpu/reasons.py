@@ -131,18 +131,14 @@ def milliseconds(seconds: float, *jobs: Job) -> float:
     return timed(seconds, *jobs)[0]
 
 
-def step(network: str, batch: int, *shape: int) -> Call:
-    """A training step of a network of models.py, or of the one in examples/digits_cnn.toml."""
+def step(network: str, batch: int) -> Call:
+    """A training step of one of the networks of profile.py."""
     import numpy as np
 
-    from bench import models
+    from bench.cpu.profile import built
     from bench.fit_step import fit_step
 
-    makers: dict[str, Callable[[], Any]] = {
-        "resnet": lambda: models.resnet((16, 32, 64)), "cnn": models.cnn, "digits": whole.digits_network,
-        "mlp 64": lambda: models.mlp(64, 64, 10), "mlp 784": lambda: models.mlp(*MLP),
-    }  # fmt: skip
-    model = makers[network]()
+    model, _, shape = built(network)
     (x,) = draw((batch, *shape))
     y = np.random.default_rng(0).integers(0, 10, batch)
     return fit_step(model, x, y, ENTERED, from_logits=network != "digits")
@@ -324,7 +320,7 @@ def of_pooling(seconds: float) -> list[Figure]:
     found.append(Figure("step: CNN 32-64-128", "of which the two max poolings", total, "ms"))
     return [
         *found,
-        Figure("step: CNN 32-64-128", "batch 128", milliseconds(seconds, Job(step, ("cnn", 128, 28, 28, 1))), "ms"),
+        Figure("step: CNN 32-64-128", "batch 128", milliseconds(seconds, Job(step, ("cnn", 128))), "ms"),
     ]
 
 
@@ -334,8 +330,8 @@ def _rate(seconds: float, make: Callable[..., Call], *arguments: int) -> float:
 
 def of_threads(seconds: float) -> list[Figure]:
     """What a second thread of the same interpreter cannot take over, and what two processes can."""
-    work, whole_batch, image = "step: ResNet 16-32-64", ("resnet", 64, 32, 32, 3), (32, 32, 3)
-    half = Job(step, ("resnet", 32, *image), threads=1)
+    work, whole_batch = "step: ResNet 16-32-64", ("resnet", 64)
+    half = Job(step, ("resnet", 32), threads=1)
     wall, own, everybody = timed(seconds, Job(step, whole_batch))
     return [
         Figure(work, "batch 64, one thread", milliseconds(seconds, Job(step, whole_batch, threads=1)), "ms"),
@@ -358,14 +354,14 @@ def step_with_more_shared() -> Call:
     from gpudl.backend.numpy import batch_norm
 
     batch_norm.BLOCK //= 4
-    return step("resnet", 64, 32, 32, 3)
+    return step("resnet", 64)
 
 
 def of_small_steps(seconds: float) -> list[Figure]:
     """What there is of a small step whatever its batch, what products take of it, and of a run besides its steps."""
     found = []
-    for work, network, shape in (("step: MLP 64-64-10", "mlp 64", (64,)), ("digits", "digits", (8, 8, 1))):
-        times = [milliseconds(seconds, Job(step, (network, size, *shape), threads=1)) for size in SIZES]
+    for work, network in (("step: MLP 64-64-10", "mlp64"), ("digits", "digits")):
+        times = [milliseconds(seconds, Job(step, (network, size), threads=1)) for size in SIZES]
         found += [Figure(work, f"batch {size}", each, "ms") for size, each in zip(SIZES, times, strict=True)]
         slope, none = statistics.linear_regression(SIZES, times)
         found.append(Figure(work, "batch of none, by the line through these", none, "ms"))
@@ -374,7 +370,7 @@ def of_small_steps(seconds: float) -> list[Figure]:
         found.append(Figure("digits", f"from the shell prompt, epochs: {epochs}", _run_of_digits(epochs), "s"))
     work = "step: MLP 784-256-128-10"
     found.append(Figure(work, "its eight products", milliseconds(seconds, Job(products_of_mlp, ())), "ms"))
-    return [*found, Figure(work, "batch 128", milliseconds(seconds, Job(step, ("mlp 784", 128, 784))), "ms")]
+    return [*found, Figure(work, "batch 128", milliseconds(seconds, Job(step, ("mlp784", 128))), "ms")]
 
 
 TAPED = 100
