@@ -44,22 +44,37 @@ def accuracy(y_true: Array, y_pred: Array) -> Array:
     return (y_true.astype(y_pred.dtype) == y_pred).astype("float32")
 
 
+# Which answers are right, as truth values: the metrics count these, which is quicker than to add numbers.
+
+
+def _binary(y_true: Array, y_pred: Array, threshold: float = 0.5) -> Array:
+    y_true, y_pred = _equal_shapes("binary_accuracy", y_true, y_pred)
+    return y_true == (y_pred > threshold)
+
+
+def _categorical(y_true: Array, y_pred: Array) -> Array:
+    y_true, y_pred = _one_hot("categorical_accuracy", y_true, y_pred)
+    return y_true.argmax(axis=-1) == y_pred.argmax(axis=-1)
+
+
+def _sparse_categorical(y_true: Array, y_pred: Array) -> Array:
+    labels, y_pred = _labels("sparse_categorical_accuracy", y_true, y_pred)
+    return labels == y_pred.argmax(axis=-1)
+
+
 def binary_accuracy(y_true: Array, y_pred: Array, threshold: float = 0.5) -> Array:
     """1 where the prediction is on the target's side of `threshold`, else 0; what equals it is below."""
-    y_true, y_pred = _equal_shapes("binary_accuracy", y_true, y_pred)
-    return (y_true == (y_pred > threshold)).astype("float32")
+    return _binary(y_true, y_pred, threshold).astype("float32")
 
 
 def categorical_accuracy(y_true: Array, y_pred: Array) -> Array:
     """1 where the largest prediction is where the largest target is. Shapes: both (N, K) -> (N,)."""
-    y_true, y_pred = _one_hot("categorical_accuracy", y_true, y_pred)
-    return (y_true.argmax(axis=-1) == y_pred.argmax(axis=-1)).astype("float32")
+    return _categorical(y_true, y_pred).astype("float32")
 
 
 def sparse_categorical_accuracy(y_true: Array, y_pred: Array) -> Array:
     """1 where the largest prediction is at the label. Shapes: labels (N,) or (N, 1), predictions (N, K) -> (N,)."""
-    labels, y_pred = _labels("sparse_categorical_accuracy", y_true, y_pred)
-    return (labels == y_pred.argmax(axis=-1)).astype("float32")
+    return _sparse_categorical(y_true, y_pred).astype("float32")
 
 
 def _in_top_k(labels: Array, y_pred: Array, k: int) -> Array:
@@ -105,7 +120,7 @@ class BinaryAccuracy(MeanMetricWrapper):
     direction = "up"
 
     def __init__(self, name: str | None = "binary_accuracy", dtype: str | None = None, threshold: float = 0.5) -> None:
-        super().__init__(binary_accuracy, name, dtype, threshold=threshold)
+        super().__init__(_binary, name or self.name, dtype, threshold=threshold)
         self.threshold = threshold
 
 
@@ -115,7 +130,7 @@ class CategoricalAccuracy(MeanMetricWrapper):
     direction = "up"
 
     def __init__(self, name: str | None = "categorical_accuracy", dtype: str | None = None) -> None:
-        super().__init__(categorical_accuracy, name, dtype)
+        super().__init__(_categorical, name or self.name, dtype)
 
 
 class SparseCategoricalAccuracy(MeanMetricWrapper):
@@ -124,7 +139,7 @@ class SparseCategoricalAccuracy(MeanMetricWrapper):
     direction = "up"
 
     def __init__(self, name: str | None = "sparse_categorical_accuracy", dtype: str | None = None) -> None:
-        super().__init__(sparse_categorical_accuracy, name, dtype)
+        super().__init__(_sparse_categorical, name or self.name, dtype)
 
 
 class TopKCategoricalAccuracy(MeanMetricWrapper):
@@ -157,14 +172,13 @@ class SparseTopKCategoricalAccuracy(MeanMetricWrapper):
         self.k, self.from_sorted_ids = k, from_sorted_ids
 
 
-def chosen_accuracy(y_true: Array, y_pred: Array) -> Array:
+def _chosen(y_true: Array, y_pred: Array) -> Array:
     """Answer as the accuracy that fits the shapes: binary, sparse or one-hot."""
-    y_true, y_pred = plain(y_true), plain(y_pred)
     if y_pred.ndim < 2 or y_pred.shape[-1] == 1:
-        return binary_accuracy(y_true, y_pred)
+        return _binary(y_true, y_pred)
     if y_true.ndim < y_pred.ndim or y_true.shape[-1] == 1:
-        return sparse_categorical_accuracy(y_true, y_pred)
-    return categorical_accuracy(y_true, y_pred)
+        return _sparse_categorical(y_true, y_pred)
+    return _categorical(y_true, y_pred)
 
 
 class ChosenAccuracy(MeanMetricWrapper):
@@ -177,4 +191,4 @@ class ChosenAccuracy(MeanMetricWrapper):
     direction = "up"
 
     def __init__(self, name: str | None = "accuracy", dtype: str | None = None) -> None:
-        super().__init__(chosen_accuracy, name, dtype)
+        super().__init__(_chosen, name or self.name, dtype)

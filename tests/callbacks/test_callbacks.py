@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import re
 from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from gpudl import Input, Sequential, layers, optimizers
 from gpudl.callbacks import Callback, CallbackList, History, Progress, TerminateOnNaN
 from gpudl.callbacks.base import EVENTS
-from gpudl.callbacks.progress import written
+from gpudl.callbacks.progress import _Line, written
 
 X = np.random.default_rng(0).standard_normal((20, 4)).astype(np.float32)
 Y = np.random.default_rng(1).integers(0, 2, 20)
@@ -171,6 +173,30 @@ def test_progress_shows_a_bar_in_a_terminal_and_takes_it_away(
     text = capsys.readouterr().out
     assert "━" in text and "epoch 1/2" in text
     assert text.count("\x1b[?25h") == text.count("\x1b[?25l") > 0, "the cursor is shown again"
+
+
+@pytest.mark.parametrize(
+    ("steps", "draws", "wanted"),
+    [
+        (1000, [], "    0/1000 --:--"),
+        (1000, [(100, 50.0)], "  100/1000 --:-- loss 0.5"),
+        (1000, [(100, 50.0), (350, 55.0)], "  350/1000 00:13 loss 0.5"),  # 50 steps a second from the 100th on
+        (9, [(1, 0.0), (2, 600.0)], " 2/9 1:10:00 loss 0.5"),
+        (None, [(1, 0.0), (12, 1.0)], " 12/?  loss 0.5"),
+    ],
+)
+def test_the_bar_counts_and_tells_the_time_left(steps: Any, draws: Any, wanted: str) -> None:
+    line = _Line("epoch 1/3", steps)
+    for done, now in draws:
+        line.advance(done, "loss 0.5", now)
+    console = Console(width=100, file=io.StringIO(), force_terminal=True, color_system=None)
+    with console.capture() as capture:
+        console.print(line)
+    text = capture.get()
+    bar, rest = text.removeprefix("epoch 1/3 ")[:30], text.removeprefix("epoch 1/3 ")[30:]
+    assert rest.rstrip() == wanted
+    filled = 30 * draws[-1][0] // steps if steps and draws else 0
+    assert bar == "━" * filled + "─" * (30 - filled)
 
 
 def test_written() -> None:
