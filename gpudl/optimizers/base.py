@@ -284,18 +284,19 @@ class Optimizer(Configurable):
         parameters = list(parameters)
         if not parameters:
             raise UsageError("the optimizer was given no trainable weights; add a layer that has some, or unfreeze one")
-        xp = array_module(*(p.data for p in parameters))
+        filled = kernels("optimizers", *(p.data for p in parameters)).filled
         known = {id(p): place for p, place in zip(self.parameters, self._places, strict=True)}
         self.parameters, self._places, start = parameters, [], 0
         for p in parameters:
             self._places.append(slice(start, start + p.size))
             start = _aligned(start + p.size)
-        self._weights = xp.zeros(start, np.result_type(*(p.data.dtype for p in parameters)))
+        kind = np.result_type(*(p.data.dtype for p in parameters))
+        self._weights = filled(start, 0, kind)
         for p, place in zip(parameters, self._places, strict=True):
             self._weights[place] = p.data.reshape(-1)
-        self._gradients = xp.zeros_like(self._weights)
+        self._gradients = filled(start, 0, kind)
         before, starts = self._slots, self._start_slots()
-        self._slots = {name: xp.full_like(self._weights, starts.get(name, 0)) for name in self._all_slots()}
+        self._slots = {name: filled(start, starts.get(name, 0), kind) for name in self._all_slots()}
         if self.use_ema:
             self._slots["ema"][...] = self._weights
         self._buffers = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,11 @@ def _step(name: str, *arguments: Any) -> None:
     kind = arguments[0].dtype.type
     numbers = [kind(a) if isinstance(a, float) else np.bool_(a) if isinstance(a, bool) else a for a in arguments]
     launch_each("optimizers", name, arguments[0].size, numbers)
+
+
+def filled(size: int, value: float, dtype: np.dtype) -> Array:
+    """Return a flat buffer of so many numbers, each the value."""
+    return import_module("cupy").full(size, value, dtype)
 
 
 def scale(x: Array, factor: float) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from gpudl.backend.numpy import aligned
 from gpudl.backend.numpy.workers import Piece, blocks, run
 
 BLOCK = 1 << 18
@@ -17,11 +18,11 @@ BLOCK = 1 << 18
 
 def add(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """a and b, of any shapes that broadcast -> a + b. Large arrays of one shape are shared among the threads."""
-    if a.size < 2 * BLOCK or a.shape != b.shape or a.dtype != b.dtype:
+    if a.nbytes < aligned.SMALL or a.shape != b.shape or a.dtype != b.dtype:
         return a + b
-    if not (a.flags.c_contiguous and b.flags.c_contiguous):
-        return a + b
-    y = np.empty_like(a)
+    y = aligned.empty_like(a)
+    if a.size < 2 * BLOCK or not (a.flags.c_contiguous and b.flags.c_contiguous):
+        return np.add(a, b, out=y)
     first, second, target = a.reshape(-1), b.reshape(-1), y.reshape(-1)
 
     def work(pieces: Iterator[Piece]) -> None:

@@ -14,6 +14,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from gpudl.backend.numpy import aligned
 from gpudl.backend.numpy.constants import ones
 from gpudl.backend.numpy.rows import repeated, rows_together
 from gpudl.backend.numpy.workers import Piece, blocks, run
@@ -85,9 +86,9 @@ def forward(
     """
     kind = _statistics_type(x)
     rows = _rows(x.shape, kind)
-    y = np.empty(x.shape, kind)
+    y = aligned.empty(x.shape, kind)
     source, target = rows.wide(x), rows.wide(y)
-    parts = np.empty((2, len(rows.pieces), x.shape[1]), kind)
+    parts = aligned.empty((2, len(rows.pieces), x.shape[1]), kind)
 
     def add_up(number: int, block: slice) -> None:
         wide = source[block]
@@ -129,7 +130,7 @@ def normalize(
 ) -> np.ndarray:
     """gamma (x - mean) scale + beta, as (x - mean) * factor + beta: exact where x is near the mean."""
     rows = _rows(x.shape, x.dtype)
-    y = np.empty(x.shape, x.dtype)
+    y = aligned.empty(x.shape, x.dtype)
     source, target = rows.wide(x), rows.wide(y)
     middle, factor = rows.repeated(mean), rows.repeated(scale if gamma is None else scale * gamma)
     shift = None if beta is None else rows.repeated(beta)
@@ -153,9 +154,9 @@ def backward(
     """
     kind = _statistics_type(x)
     rows = _rows(x.shape, kind)
-    dx = np.empty(x.shape, kind)
+    dx = aligned.empty(x.shape, kind)
     gradient, source, target = rows.wide(dy), rows.wide(x), rows.wide(dx)
-    parts = np.empty((2, len(rows.pieces), x.shape[1]), kind)
+    parts = aligned.empty((2, len(rows.pieces), x.shape[1]), kind)
     middle = rows.repeated(mean)
 
     def add_up(number: int, block: slice) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from gpudl.backend.numpy import aligned
+
 LARGEST = 1 << 20
 """Numbers of an array that is kept."""
 
@@ -16,10 +18,10 @@ _made: dict[tuple[int, np.dtype], np.ndarray] = {}
 
 def _of(value: int, size: int, dtype: np.dtype) -> np.ndarray:
     if size > LARGEST:
-        return np.full(size, value, dtype)
+        return aligned.full((size,), value, dtype)
     found = _made.get((value, dtype))
     if found is None or found.size < size:
-        found = np.full(size, value, dtype)
+        found = aligned.full((size,), value, dtype)
         found.flags.writeable = False
         _made[value, dtype] = found
     return found[:size]

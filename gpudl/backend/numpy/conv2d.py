@@ -16,7 +16,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from gpudl.backend.later import Later, now
-from gpudl.backend.numpy import winograd
+from gpudl.backend.numpy import aligned, winograd
 from gpudl.backend.numpy.dense import finish
 from gpudl.backend.numpy.kept import kept
 from gpudl.backend.numpy.products import multiply, multiply_long, product
@@ -146,7 +146,7 @@ def forward(
         return y.reshape(conv.y_shape)
     if winograd.suits(conv, x.dtype):
         return winograd.forward(x, kernel, bias, conv, relu, memo)
-    y = np.empty(conv.y_shape, x.dtype)
+    y = aligned.empty(conv.y_shape, x.dtype)
     matrices = _grouped(kernel, conv.groups)
     images = _images_per_block(conv)
 
@@ -186,7 +186,7 @@ def input_gradient(dy: np.ndarray, kernel: np.ndarray, conv: ConvGeometry) -> np
         back = taps.transpose(0, 1, 4, 3, 2).reshape(*kernel.shape[:2], filters, conv.channels)
         return forward(dy, np.ascontiguousarray(back), None, turned)
     # Other strides: one product per tap, added where that tap reads. No zero between strides is ever multiplied.
-    dx = np.zeros(conv.x_shape, dy.dtype)
+    dx = aligned.zeros(conv.x_shape, dy.dtype)
     matrices = np.ascontiguousarray(
         kernel.reshape(*kernel.shape[:3], groups, filters).transpose(0, 1, 3, 4, 2)
     )  # (R, S, groups, K / groups, C / groups)
@@ -229,11 +229,11 @@ def begin_kernel_gradient(
     # The batch is cut into runs of blocks, the same whatever the number of threads; a run adds up its own sum.
     spans = blocks(conv.batch, max(images, -(-conv.batch // SHARES)))
     taps = conv.rows.window * conv.columns.window * (conv.channels // groups)
-    sums = np.empty((len(spans), groups, taps, filters), x.dtype)
+    sums = aligned.empty((len(spans), groups, taps, filters), x.dtype)
 
     def work(pieces: Iterator[Piece]) -> None:
         patches = _Patches.of_blocks(conv, min(images, conv.batch), x.dtype)
-        part = np.empty(sums.shape[1:], x.dtype)
+        part = aligned.empty(sums.shape[1:], x.dtype)
         for start, stop in pieces:
             total = sums[start // (spans[0][1] - spans[0][0])]
             for first, last in blocks(stop - start, images):

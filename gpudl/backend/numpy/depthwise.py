@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gpudl.backend.numpy import loops
+from gpudl.backend.numpy import aligned, loops
 from gpudl.backend.numpy.dense import finish
 from gpudl.backend.numpy.workers import Piece, blocks, run
 from gpudl.shapes import DepthwiseGeometry, WindowAxis
@@ -48,7 +48,7 @@ def _padded(images: int, conv: DepthwiseGeometry, dtype: np.dtype) -> np.ndarray
     def length(axis: WindowAxis) -> int:
         return max(axis.before + axis.size + axis.after, axis.span + (axis.out - 1) * axis.stride)
 
-    return np.zeros((images, length(conv.rows), length(conv.columns), conv.channels * conv.multiplier), dtype)
+    return aligned.zeros((images, length(conv.rows), length(conv.columns), conv.channels * conv.multiplier), dtype)
 
 
 def _inside(conv: DepthwiseGeometry) -> Image:
@@ -141,7 +141,7 @@ def _turned(conv: DepthwiseGeometry) -> tuple[int, ...]:
 def forward(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None, conv: DepthwiseGeometry) -> np.ndarray:
     """x (N, H, W, C), kernel (R, S, C, multiplier), bias (C * multiplier,) or None -> y (N, P, Q, C * multiplier)."""
     pieces = _pieces(conv)
-    y = np.empty(conv.y_shape, x.dtype)
+    y = aligned.empty(conv.y_shape, x.dtype)
     loop = _loop(loops.depthwise, conv, x, kernel)
     if loop is not None:
         several = _repeated(kernel[..., 0])
@@ -170,7 +170,7 @@ def forward(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None, conv: De
 def input_gradient(dy: np.ndarray, kernel: np.ndarray, conv: DepthwiseGeometry) -> np.ndarray:
     """dy (N, P, Q, C * multiplier), kernel (R, S, C, multiplier) -> dx (N, H, W, C)."""
     pieces = _pieces(conv)
-    dx = np.empty(conv.x_shape, dy.dtype)
+    dx = aligned.empty(conv.x_shape, dy.dtype)
     is_plain = conv.rows.stride == conv.columns.stride == conv.multiplier == 1
     loop = _loop(loops.depthwise, conv, dy) if is_plain else None
     if loop is not None:
@@ -190,7 +190,7 @@ def input_gradient(dy: np.ndarray, kernel: np.ndarray, conv: DepthwiseGeometry) 
 
     def work(share: Iterator[Piece]) -> None:
         padded = _padded(_largest(pieces), conv, dy.dtype)
-        product = np.empty((_largest(pieces), *conv.y_shape[1:]), dy.dtype)
+        product = aligned.empty((_largest(pieces), *conv.y_shape[1:]), dy.dtype)
         for start, stop in share:
             target, part = padded[: stop - start], product[: stop - start]
             target.fill(0)
@@ -220,7 +220,7 @@ def _slide_back(dy: np.ndarray, kernel: np.ndarray, conv: DepthwiseGeometry, dx:
     pieces = _pieces(conv)
 
     def work(share: Iterator[Piece]) -> None:
-        padded = np.zeros((_largest(pieces), *shape, conv.channels), dy.dtype)
+        padded = aligned.zeros((_largest(pieces), *shape, conv.channels), dy.dtype)
         for start, stop in share:
             source = padded[: stop - start]
             source[inside] = dy[start:stop, *of_dy]
@@ -234,7 +234,7 @@ def kernel_gradient(x: np.ndarray, dy: np.ndarray, conv: DepthwiseGeometry) -> n
     pieces = _pieces(conv)
     loop = _loop(loops.depthwise_kernel, conv, x, dy)
     if loop is not None:
-        sums = np.zeros((len(pieces), conv.rows.window, conv.columns.window, conv.channels), dy.dtype)
+        sums = aligned.zeros((len(pieces), conv.rows.window, conv.columns.window, conv.channels), dy.dtype)
 
         def one_pass(share: Iterator[Piece]) -> None:
             for start, stop in share:
@@ -245,7 +245,7 @@ def kernel_gradient(x: np.ndarray, dy: np.ndarray, conv: DepthwiseGeometry) -> n
 
     inside, windows = _inside(conv), _Windows.of(conv)
     rows = conv.columns.out if conv.columns.stride == 1 else 1
-    sums = np.zeros((len(pieces), *windows.taps, rows * conv.y_shape[3]), dy.dtype)
+    sums = aligned.zeros((len(pieces), *windows.taps, rows * conv.y_shape[3]), dy.dtype)
 
     def work(share: Iterator[Piece]) -> None:
         padded = _padded(_largest(pieces), conv, x.dtype)

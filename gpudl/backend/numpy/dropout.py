@@ -11,6 +11,8 @@ import threading
 
 import numpy as np
 
+from gpudl.backend.numpy import aligned
+
 WORD = 2**64 - 1
 
 
@@ -42,7 +44,7 @@ def forward(x: np.ndarray, rate: float, key: int, noise_shape: tuple[int, ...]) 
 
 def backward(dy: np.ndarray, rate: float, kept: np.ndarray) -> np.ndarray:
     """Scale what was kept by 1 / (1 - rate), drop the rest."""
-    dx = np.empty_like(dy)
+    dx = aligned.empty_like(dy)
     np.copyto(dx, kept.view(np.uint8))  # numbers of its own type: a product with booleans takes NumPy twice as long
     dx *= dy
     dx *= dy.dtype.type(0 if rate == 1 else 1 / (1 - rate))

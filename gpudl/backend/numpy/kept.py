@@ -13,6 +13,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from gpudl.backend.numpy import aligned
+
 Key = TypeVar("Key", bound=Hashable)
 Made = TypeVar("Made")
 
@@ -41,9 +43,9 @@ def kept(make: Callable[[Key, np.ndarray], Made], key: Key, numbers: int, dtype:
     """
     size = numbers * dtype.itemsize
     if size > LARGEST:
-        return make(key, np.empty(numbers, dtype))
+        return make(key, aligned.empty((numbers,), dtype))
     if size > _kept.room.size:
-        _kept.room = np.empty(size, np.uint8)
+        _kept.room = aligned.empty((size,), np.uint8)
         _kept.made.clear()  # they look at the old room
     found = _kept.made.get((make, key, dtype))
     if found is None:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from gpudl.backend.numpy import aligned
 from gpudl.backend.numpy.workers import Piece, blocks, run, single_threaded_blas
 
 BLOCK, LEAST_BLOCK = 1 << 18, 1 << 17
@@ -27,11 +28,11 @@ def _each_block(step: Callable[..., None], *arrays: np.ndarray | None) -> None:
 
     block = min(BLOCK, max(LEAST_BLOCK, -(-first.size // 2)))
     if first.size <= block:
-        step(np.empty(first.size, first.dtype), *arrays)
+        step(aligned.empty((first.size,), first.dtype), *arrays)
         return
 
     def work(pieces: Iterator[Piece]) -> None:
-        scratch = np.empty(block, first.dtype)
+        scratch = aligned.empty((block,), first.dtype)
         for start, stop in pieces:
             step(scratch[: stop - start], *(None if array is None else array[start:stop] for array in arrays))
 
@@ -39,6 +40,11 @@ def _each_block(step: Callable[..., None], *arrays: np.ndarray | None) -> None:
 
 
 # What all optimizers share
+
+
+def filled(size: int, value: float, dtype: np.dtype) -> np.ndarray:
+    """Return a flat buffer of so many numbers, each the value."""
+    return aligned.full((size,), value, dtype)
 
 
 def scale(x: np.ndarray, factor: float) -> None:

@@ -14,7 +14,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from gpudl.backend.numpy import loops
+from gpudl.backend.numpy import aligned, loops
 from gpudl.backend.numpy.workers import Piece, blocks, run
 from gpudl.shapes import PoolGeometry
 
@@ -60,8 +60,8 @@ def _each(pieces: Iterator[Piece], *arrays: np.ndarray) -> Iterator[tuple[np.nda
 def max_forward(x: np.ndarray, pool: PoolGeometry) -> tuple[np.ndarray, np.ndarray]:
     """x (N, H, W, C) -> y (N, P, Q, C) and the winner's number in its window, of the same shape."""
     taps = _taps(pool)
-    y = np.empty(pool.y_shape, x.dtype)
-    winner = np.empty(pool.y_shape, np.uint8 if pool.area <= 255 else np.int32)
+    y = aligned.empty(pool.y_shape, x.dtype)
+    winner = aligned.empty(pool.y_shape, np.uint8 if pool.area <= 255 else np.int32)
     loop = loops.loop_for(loops.max_pool, (pool.rows.window, pool.columns.window), x.size, x)
     if loop is not None:
         places = pool.rows.before, pool.columns.before, pool.rows.stride, pool.columns.stride
@@ -100,7 +100,7 @@ def max_forward(x: np.ndarray, pool: PoolGeometry) -> tuple[np.ndarray, np.ndarr
 def max_backward(dy: np.ndarray, winner: np.ndarray, pool: PoolGeometry) -> np.ndarray:
     """dy (N, P, Q, C) -> dx (N, H, W, C): each window's gradient goes to its winner; overlapping windows add up."""
     taps = _taps(pool)
-    dx = np.empty(pool.x_shape, dy.dtype) if pool.tiles_exactly else np.zeros(pool.x_shape, dy.dtype)
+    dx = aligned.empty(pool.x_shape, dy.dtype) if pool.tiles_exactly else aligned.zeros(pool.x_shape, dy.dtype)
     loop = loops.loop_for(loops.max_unpool, (pool.rows.window, pool.columns.window), dx.size, dy, winner)
     if loop is not None and pool.tiles_exactly:
 
@@ -131,7 +131,7 @@ def _to_winners_of_tiles(share: Iterator[tuple[np.ndarray, ...]], pool: PoolGeom
     """
     R, S = pool.rows.window, pool.columns.window
     shape = R * S, _most_images(pool), *pool.y_shape[1:]
-    won, parts = np.empty(shape, bool), np.empty(shape, dtype)
+    won, parts = aligned.empty(shape, bool), aligned.empty(shape, dtype)
     for gradient, number, target in share:
         n, P, Q, C = number.shape
         mask, part = won[:, :n], parts[:, :n]
@@ -151,7 +151,7 @@ def _shares(pool: PoolGeometry, dtype: np.dtype) -> np.ndarray:
 def average_forward(x: np.ndarray, pool: PoolGeometry) -> np.ndarray:
     """x (N, H, W, C) -> y (N, P, Q, C): the mean of each window's real elements."""
     taps, shares = _taps(pool), _shares(pool, x.dtype)
-    y = np.zeros(pool.y_shape, x.dtype)
+    y = aligned.zeros(pool.y_shape, x.dtype)
 
     def work(pieces: Iterator[Piece]) -> None:
         for images, total in _each(pieces, x, y):
@@ -166,7 +166,7 @@ def average_forward(x: np.ndarray, pool: PoolGeometry) -> np.ndarray:
 def average_backward(dy: np.ndarray, pool: PoolGeometry) -> np.ndarray:
     """dy (N, P, Q, C) -> dx (N, H, W, C)."""
     taps, shares = _taps(pool), _shares(pool, dy.dtype)
-    dx = np.zeros(pool.x_shape, dy.dtype)
+    dx = aligned.zeros(pool.x_shape, dy.dtype)
 
     def work(pieces: Iterator[Piece]) -> None:
         for gradient, target in _each(pieces, dy, dx):

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from gpudl.backend.numpy import aligned
 from gpudl.backend.numpy.workers import Piece, blocks, run, single_threaded_blas
 
 PART, LEAST_LENGTH, MOST_PARTS = 1 << 25, 64, 8
@@ -51,7 +52,7 @@ def product(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None) -> np.n
         with single_threaded_blas:
             return np.matmul(a, b, out=out)
     if out is None:
-        out = np.empty((rows, columns), np.result_type(a, b))
+        out = aligned.empty((rows, columns), np.result_type(a, b))
 
     def work(pieces: Iterator[Piece]) -> None:
         for start, stop in pieces:

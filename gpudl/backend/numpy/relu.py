@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from gpudl.backend.numpy import aligned
 from gpudl.backend.numpy.constants import zeros
 from gpudl.backend.numpy.dense import column_sums
 from gpudl.backend.numpy.workers import Piece, blocks, run
@@ -23,9 +24,9 @@ the steps of CNN, VGG and ResNet take 3 % longer (measured)."""
 
 def forward(x: np.ndarray) -> np.ndarray:
     """x of any shape -> max(x, 0)."""
+    y = aligned.empty_like(x)
     if x.size < BLOCK or not x.flags.c_contiguous:
-        return np.maximum(x, zeros(x.size, x.dtype).reshape(x.shape))
-    y = np.empty_like(x)
+        return np.maximum(x, zeros(x.size, x.dtype).reshape(x.shape), out=y)
     source, target = x.reshape(-1), y.reshape(-1)
 
     def work(pieces: Iterator[Piece]) -> None:
@@ -46,7 +47,7 @@ def _pass(dy: np.ndarray, y: np.ndarray, dx: np.ndarray) -> None:
 
 def backward(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
     """dy and y of one shape -> dy where y > 0, else 0."""
-    dx = np.empty_like(dy)
+    dx = aligned.empty_like(dy)
     if y.size < BLOCK or not (y.flags.c_contiguous and dy.flags.c_contiguous):
         _pass(dy, y, dx)
         return dx
@@ -62,12 +63,12 @@ def backward(dy: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 def backward_and_sum(dy: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """dy and y (M, K) -> dy where y > 0, else 0, and its sums over the rows (K,), while they are in the cache."""
-    dx = np.empty_like(dy)
+    dx = aligned.empty_like(dy)
     if y.size < BLOCK or not (y.flags.c_contiguous and dy.flags.c_contiguous):
         _pass(dy, y, dx)
         return dx, column_sums(dx)
     rows = max(1, BLOCK // y.shape[1])
-    parts = np.empty((-(-len(y) // rows), y.shape[1]), dy.dtype)
+    parts = aligned.empty((-(-len(y) // rows), y.shape[1]), dy.dtype)
 
     def work(pieces: Iterator[Piece]) -> None:
         for start, stop in pieces:

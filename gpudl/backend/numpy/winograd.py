@@ -28,6 +28,7 @@ from numpy.lib.stride_tricks import as_strided
 
 from gpudl import config
 from gpudl.backend.later import Later
+from gpudl.backend.numpy import aligned
 from gpudl.backend.numpy.kept import kept
 from gpudl.backend.numpy.rows import finish_rows
 from gpudl.backend.numpy.workers import SMALL, Piece, begin, blocks, run
@@ -113,10 +114,10 @@ def _both_ways(matrix: np.ndarray, x: np.ndarray, between: np.ndarray, out: np.n
 def _transformed_kernel(kernel: np.ndarray) -> np.ndarray:
     """kernel (3, 3, C, K) -> G g G^T (36, C, K)."""
     source = kernel.swapaxes(0, 1).reshape(TAPS, TAPS, -1)
-    weights = np.empty((READ, READ, source.shape[2]), np.float32)
+    weights = aligned.empty((READ, READ, source.shape[2]), np.float32)
 
     def work(pieces: Iterator[Piece]) -> None:
-        between = np.empty(READ * TAPS * min(STRETCH, source.shape[2]), np.float32)
+        between = aligned.empty((READ * TAPS * min(STRETCH, source.shape[2]),), np.float32)
         for start, stop in pieces:
             _both_ways(KERNELS, source[..., start:stop], between, weights[..., start:stop])
 
@@ -127,10 +128,10 @@ def _transformed_kernel(kernel: np.ndarray) -> np.ndarray:
 def _joined_gradient(sums: np.ndarray) -> np.ndarray:
     """sums (parts, 36, C, K) -> G^T w G of their sum, (3, 3, C, K)."""
     parts = sums.reshape(len(sums), READ, READ, -1)
-    turned = np.empty((TAPS, TAPS, parts.shape[3]), np.float32)
+    turned = aligned.empty((TAPS, TAPS, parts.shape[3]), np.float32)
 
     def work(pieces: Iterator[Piece]) -> None:
-        between = np.empty(READ * TAPS * min(STRETCH, parts.shape[3]), np.float32)
+        between = aligned.empty((READ * TAPS * min(STRETCH, parts.shape[3]),), np.float32)
         for start, stop in pieces:
             total = parts[..., start:stop].sum(axis=0)
             _both_ways(KERNELS.T, total, between, turned[..., start:stop])
@@ -299,13 +300,13 @@ def forward(
     memo: Memo | None = None,
 ) -> np.ndarray:
     """x (N, H, W, C), kernel (3, 3, C, K), bias (K,) or None -> y (N, P, Q, K); with `relu` max(y, 0)."""
-    y = np.empty(conv.y_shape, x.dtype)
+    y = aligned.empty(conv.y_shape, x.dtype)
     plan = _plan(conv, BLOCK, keeps_inputs=False)
     weights = _transformed_kernel(kernel)
     inputs = None
     if memo is not None and plan.count == 1 and plan.inputs <= REMEMBERED:
         tiles = plan.inputs // (READ * READ * conv.channels)
-        inputs = memo["inputs"] = np.empty((READ * READ, tiles, conv.channels), np.float32)
+        inputs = memo["inputs"] = aligned.empty((READ * READ, tiles, conv.channels), np.float32)
 
     def work(pieces: Iterator[Piece]) -> None:
         room = _Workspace.of(plan)
@@ -330,10 +331,10 @@ def begin_kernel_gradient(
     size = READ * READ * conv.channels * conv.filters
     shares = min(MOST_SHARES, max(2, LARGEST_SUMS // size), plan.count)
     spans = blocks(plan.count, -(-plan.count // shares))
-    sums = np.empty((len(spans), READ * READ, conv.channels, conv.filters), np.float32)
+    sums = aligned.empty((len(spans), READ * READ, conv.channels, conv.filters), np.float32)
 
     def work(pieces: Iterator[Piece]) -> None:
-        room, part = _Workspace.of(plan), np.empty(sums.shape[1:], np.float32)
+        room, part = _Workspace.of(plan), aligned.empty(sums.shape[1:], np.float32)
         for start, stop in pieces:
             total = sums[start // (spans[0][1] - spans[0][0])]
             for number in range(start, stop):
