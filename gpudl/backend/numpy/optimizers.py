@@ -15,10 +15,19 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from gpudl.backend.numpy import aligned
+from gpudl.backend.numpy.kept import kept
 from gpudl.backend.numpy.workers import Piece, blocks, run, single_threaded_blas
 
 BLOCK, LEAST_BLOCK = 1 << 18, 1 << 17
 """Numbers of a block; smaller ones where there would not be two."""
+
+
+def _whole(_: int, room: np.ndarray) -> np.ndarray:
+    return room
+
+
+def _scratch(size: int, dtype: np.dtype) -> np.ndarray:
+    return kept(_whole, size, size, dtype)
 
 
 def _each_block(step: Callable[..., None], *arrays: np.ndarray | None) -> None:
@@ -28,11 +37,11 @@ def _each_block(step: Callable[..., None], *arrays: np.ndarray | None) -> None:
 
     block = min(BLOCK, max(LEAST_BLOCK, -(-first.size // 2)))
     if first.size <= block:
-        step(aligned.empty((first.size,), first.dtype), *arrays)
+        step(_scratch(first.size, first.dtype), *arrays)
         return
 
     def work(pieces: Iterator[Piece]) -> None:
-        scratch = aligned.empty((block,), first.dtype)
+        scratch = _scratch(block, first.dtype)
         for start, stop in pieces:
             step(scratch[: stop - start], *(None if array is None else array[start:stop] for array in arrays))
 
