@@ -92,6 +92,13 @@ def test_every_work_has_its_goal() -> None:
     assert (default["ratio"], default["goal"], "torch channels last" in default) == (3.0, 1.5, False)
 
 
+def test_only_images_have_two_formats() -> None:
+    last = [name for name in steps.NETWORKS if steps.takes_part("torch channels last", name)]
+    assert [name.split()[0] for name in last] == ["CNN", "VGG-like", "ResNet"]
+    assert all(steps.takes_part(library, name) for library in ("gpudl", "torch", "keras") for name in steps.NETWORKS)
+    assert calls.takes_part("torch channels last", NAMES[-1]) and not calls.takes_part("keras", NAMES[-1])
+
+
 def test_the_picture() -> None:
     text = chart.svg("times <&>", [("a & b", 2.0, 1.0), ("c", 0.3, None)])
     picture = ElementTree.fromstring(text)

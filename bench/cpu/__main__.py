@@ -1,8 +1,8 @@
 """gpudl beside PyTorch on the CPU: `python -m bench.cpu`.
 
 Needs the `parity` extra (PyTorch, and Keras for --keras) and, for the memory, MNIST in $GPUDL_DATA_DIR. Each figure is
-the median over the turns that the libraries take. A ratio is PyTorch's time, in the better of its memory formats,
-divided by gpudl's.
+the median over the turns that the libraries take. A ratio is PyTorch's time, in the better of its memory formats where
+there are images, divided by gpudl's.
 """
 
 from __future__ import annotations
@@ -89,8 +89,8 @@ def in_default_format(of_both: dict[str, Any], goal: float) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.cpu", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--turns", type=int, default=10, help="how often each takes its turn")
-    parser.add_argument("--seconds", type=float, default=0.3, help="length of a turn")
+    parser.add_argument("--turns", type=int, default=30, help="how often each takes its turn")
+    parser.add_argument("--seconds", type=float, default=0.1, help="length of a turn")
     parser.add_argument("--threads", type=int, default=2, help="threads that each may use")
     parser.add_argument("--only", metavar="WORD", help="only the work whose name has this word in it")
     parser.add_argument("--keras", action="store_true", help="also Keras on its PyTorch backend, for training steps")
@@ -105,9 +105,9 @@ def main() -> None:
     contestants = [Contestant(library, options.seconds) for library in libraries]
     rows = []
     for module, prefix, names in ((steps, "step: ", list(steps.NETWORKS)), (calls, "", calls.names())):
-        taking_part = contestants if module is steps else contestants[:3]
         for name in names:
             if wanted(prefix + name):
+                taking_part = [each for each in contestants if module.takes_part(each.library, name)]
                 found = medians(taking_part, module.__name__, name, options.turns)
                 rows.append(row(prefix + name, "ms", found))
                 if name in DEFAULT_FORMAT:

@@ -39,6 +39,11 @@ def names() -> list[str]:
     return [*found, *(f"max pooling {shape}, forward and gradient" for shape in POOLING)]
 
 
+def takes_part(library: str, name: str) -> bool:
+    """Whether the library is compared: those that have the call by itself."""
+    return library != "keras"
+
+
 def make(library: str, name: str) -> Callable[[], Any]:
     """Return one library's call."""
     kind, rest = name.split(" ", 1) if name.startswith("conv2d") else ("max pooling", name.removeprefix("max pooling "))

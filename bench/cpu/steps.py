@@ -23,6 +23,11 @@ NETWORKS: dict[str, tuple[str, tuple[Any, ...], int, tuple[int, ...]]] = {
 """What makes the network in models.py and torch_models.py, with its settings; batch size; shape of a sample."""
 
 
+def takes_part(library: str, name: str) -> bool:
+    """Whether the library is compared: without images PyTorch has one format, and the better of two would be luck."""
+    return library != "torch channels last" or len(NETWORKS[name][3]) == 3
+
+
 def make(library: str, name: str) -> Step:
     """Return one library's step on drawn data."""
     import numpy as np
