@@ -349,6 +349,45 @@ def of_threads(seconds: float) -> list[Figure]:
     ]
 
 
+LENGTHS, VIEWS, REPEATED = (1 << 15, 1 << 16, 1 << 17, 1 << 18), 10, 64
+"""Numbers that a call of NumPy goes over; views that Python makes before each; and how many calls in a row."""
+
+
+def calls_in_a_row(numbers: int, pieces: int) -> Call:
+    """Products in place, with a microsecond of Python before each; threads share the pieces, which are alike."""
+    import numpy as np
+
+    from gpudl.backend.numpy.workers import SMALL, blocks, run
+
+    arrays = draw(*[(numbers,)] * pieces)
+    ones = [np.ones_like(x) for x in arrays]
+
+    def work(share: Any) -> None:
+        for piece, _ in share:
+            x, y = arrays[piece], ones[piece]
+            for _ in range(REPEATED):
+                for _ in range(VIEWS):
+                    x[:numbers]
+                np.multiply(x, y, out=x)
+
+    return lambda: run(work, blocks(pieces, 1), SMALL)
+
+
+def of_the_lock(seconds: float) -> list[Figure]:
+    """What calls of NumPy take beside those of another thread, and beside those of another process."""
+    found = []
+    for numbers in LENGTHS:
+        one = Job(calls_in_a_row, (numbers, 1), threads=1)
+        for what, jobs in (
+            ("alone", (one,)),
+            ("beside those of another thread", (Job(calls_in_a_row, (numbers, 2)),)),
+            ("beside those of another process", (one, one)),
+        ):
+            taken = 1e3 * milliseconds(seconds, *jobs) / REPEATED
+            found.append(Figure(f"a call of NumPy over {numbers:,} numbers", what, taken, "us"))
+    return found
+
+
 def step_with_more_shared() -> Call:
     """The ResNet's step where batch normalization is cut into blocks a quarter as large."""
     from gpudl.backend.numpy import batch_norm
@@ -439,7 +478,7 @@ def main() -> None:
     for _ in range(options.turns):
         figures = [
             each
-            for of in (of_threads, of_products, of_depthwise, of_pooling, of_small_steps, of_tape)
+            for of in (of_threads, of_the_lock, of_products, of_depthwise, of_pooling, of_small_steps, of_tape)
             for each in of(options.seconds)
         ]
     table = Table(title=machine(), box=box.MARKDOWN)
