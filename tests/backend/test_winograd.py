@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from gpudl import config
 from gpudl.backend.later import now
 from gpudl.backend.numpy import conv2d, winograd, workers
+from gpudl.backend.numpy.toom_cook import FIVE, FOUR, TAPS, Form, form_for
 from gpudl.shapes import ConvGeometry
 
 MOST = 1e-5
@@ -88,11 +89,16 @@ def test_nothing_large_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not memo
 
 
-@pytest.mark.parametrize("channels", [16, 64, 256])
-def test_errors_of_numbers_of_unit_size(channels: int) -> None:
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    ("size", "channels", "form"),
+    [(28, 16, FOUR), (28, 64, FOUR), (28, 256, FOUR), (14, 16, FIVE), (14, 64, FIVE), (25, 64, FIVE), (14, 256, FOUR)],
+)
+def test_errors_of_numbers_of_unit_size(size: int, channels: int, form: Form, seed: int) -> None:
     """As large as a layer's are: inputs and outputs of unit variance."""
-    conv = ConvGeometry.of((2, 28, 28, channels), (3, 3, channels, 64), 1, "same")
-    x, kernel, _, dy = numbers(conv, channels)
+    conv = ConvGeometry.of((8, size, size, channels), (3, 3, channels, 64), 1, "same")
+    assert form_for(conv) is form
+    x, kernel, _, dy = numbers(conv, 1000 * seed + channels)
     kernel /= np.float32(3 * channels**0.5)
     exact = [a.astype("float64") for a in (x, kernel, dy)]
     assert winograd.suits(conv, x.dtype)
@@ -112,10 +118,27 @@ def test_where_it_is_chosen() -> None:
     assert suits()
     assert not suits(kernel=5) and not suits(strides=2) and not suits(dilation_rate=2) and not suits(groups=2)
     assert not suits(channels=8) and not suits(dtype="float64")
-    assert not suits(size=5), "tiles of 4x4 would be mostly empty"
+    assert not suits(size=5, channels=128, batch=32), "tiles of 4x4 would be mostly empty"
+    assert suits(size=5, batch=32) and not suits(size=5), "one tile of 5x5 is full"
     assert not suits(batch=1, size=8), "so few tiles do not pay for the kernel's transform"
     config.set_float32_precision("highest")
     assert not suits()
+
+
+@pytest.mark.parametrize("form", [FOUR, FIVE])
+def test_a_form_is_the_convolution_of_a_row(form: Form) -> None:
+    """A^T [(G g) * (B^T d)] for one row, of all d and g of one 1: a bilinear map is known by these."""
+    inputs, kernels, outputs = (a.astype("float64") for a in (form.inputs, form.kernels, form.outputs))
+    found = np.einsum("ob,bi,bt->oit", outputs, inputs, kernels)
+    expected = [[[i == o + t for t in range(TAPS)] for i in range(form.read)] for o in range(form.out)]
+    np.testing.assert_allclose(found, np.array(expected, "float64"), rtol=0, atol=1e-5)
+
+
+@given(st.integers(3, 60), st.integers(3, 60), st.sampled_from([16, 64, 65]))
+def test_the_form_with_fewer_products_is_chosen(height: int, width: int, channels: int) -> None:
+    conv = ConvGeometry.of((2, height, width, channels), (3, 3, channels, 32), 1, "same")
+    four, five = (-(-height // m) * -(-width // m) * (m + 2) ** 2 for m in (4, 5))
+    assert form_for(conv) is (FIVE if channels <= 64 and five <= 0.9 * four else FOUR)
 
 
 def test_bits_do_not_depend_on_the_threads(monkeypatch: pytest.MonkeyPatch) -> None:

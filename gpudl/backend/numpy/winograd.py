@@ -2,7 +2,8 @@
 
 A tile of 4x4 outputs depends on 6x6 inputs. Transformed, B^T d B, and multiplied by the transformed kernel, G g G^T,
 number by number, they give the outputs by a third transform, A^T m A. Over all channels and filters each of the 36
-numbers is a product of matrices, (tiles, C) x (C, K).
+numbers is a product of matrices, (tiles, C) x (C, K). Of few channels a tile may have 5x5 outputs of 7x7 inputs
+(toom_cook.py); what is said here of 4, 6 and 36 holds for 5, 7 and 49, too.
 
 Memory plan. A block of tiles, a band of one image or several small images, is transformed, multiplied and transformed
 back while it lies in the cache. Room and views of it are kept for the next block and step (kept.py): what Python does
@@ -31,13 +32,9 @@ from gpudl.backend.later import Later
 from gpudl.backend.numpy import aligned
 from gpudl.backend.numpy.kept import kept
 from gpudl.backend.numpy.rows import finish_rows
+from gpudl.backend.numpy.toom_cook import TAPS, Form, form_for
 from gpudl.backend.numpy.workers import SMALL, Piece, begin, blocks, run
 from gpudl.shapes import ConvGeometry
-
-POINTS = 0, 2 / 3, -2 / 3, 3 / 2, -3 / 2
-"""Where the polynomials are evaluated, besides infinity; 0, 1, -1, 2, -2 give four times the error (measured)."""
-
-TAPS, TILE, READ = 3, 4, 6
 
 BLOCK = 3 << 17
 """Transformed numbers of a block, inputs and outputs. With smaller blocks, which lie in the cache, threads spend more
@@ -71,35 +68,20 @@ Memo = dict[str, np.ndarray]
 """What a forward pass leaves for the kernel gradient: the transformed "inputs"."""
 
 
-def _transforms() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return B^T (6, 6), G (6, 3) and A^T (4, 6) by the construction of Toom and Cook."""
-    points = np.array(POINTS)
-    others = [np.delete(points, i) for i in range(len(points))]
-    inputs = np.zeros((READ, READ))
-    for row, roots in zip(inputs, [*others, points], strict=True):
-        row[: len(roots) + 1] = np.poly(roots)[::-1]
-    scale = np.array([np.prod(point - rest) for point, rest in zip(points, others, strict=True)])
-    kernels = np.vstack([np.vander(points, TAPS, increasing=True) / scale[:, None], np.eye(TAPS)[-1:]])
-    outputs = np.vstack([np.vander(points, TILE, increasing=True), np.eye(TILE)[-1:]]).T
-    return inputs, kernels, outputs
-
-
-INPUTS, KERNELS, OUTPUTS = (np.ascontiguousarray(matrix, np.float32) for matrix in _transforms())
-
-
 def suits(conv: ConvGeometry, dtype: np.dtype) -> bool:
     """Whether a convolution is to be made this way. Never in "highest" precision: the error is some three times that of
-    the definition."""
+    the definition, or ten times."""
     axes = conv.rows, conv.columns
     if dtype != np.float32 or conv.groups > 1 or config.float32_precision() == "highest":
         return False
     if not all(axis.window == TAPS and axis.stride == axis.dilation == 1 for axis in axes):
         return False
-    tiles = -(-conv.rows.out // TILE) * -(-conv.columns.out // TILE)
+    form = form_for(conv)
+    tiles = math.prod(form.tiles(conv))
     return (
         min(conv.channels, conv.filters) >= FEWEST_CHANNELS
         and tiles * conv.batch >= FEWEST_TILES
-        and tiles * TILE * TILE <= MOST_WASTE * conv.rows.out * conv.columns.out
+        and tiles * form.out**2 <= MOST_WASTE * conv.rows.out * conv.columns.out
     )
 
 
@@ -111,30 +93,30 @@ def _both_ways(matrix: np.ndarray, x: np.ndarray, between: np.ndarray, out: np.n
     np.matmul(matrix, half, out=out)
 
 
-def _transformed_kernel(kernel: np.ndarray) -> np.ndarray:
+def _transformed_kernel(kernel: np.ndarray, form: Form) -> np.ndarray:
     """kernel (3, 3, C, K) -> G g G^T (36, C, K)."""
     source = kernel.swapaxes(0, 1).reshape(TAPS, TAPS, -1)
-    weights = aligned.empty((READ, READ, source.shape[2]), np.float32)
+    weights = aligned.empty((form.read, form.read, source.shape[2]), np.float32)
 
     def work(pieces: Iterator[Piece]) -> None:
-        between = aligned.empty((READ * TAPS * min(STRETCH, source.shape[2]),), np.float32)
+        between = aligned.empty((form.read * TAPS * min(STRETCH, source.shape[2]),), np.float32)
         for start, stop in pieces:
-            _both_ways(KERNELS, source[..., start:stop], between, weights[..., start:stop])
+            _both_ways(form.kernels, source[..., start:stop], between, weights[..., start:stop])
 
     run(work, blocks(source.shape[2], STRETCH), weights.size)
-    return weights.reshape(READ * READ, *kernel.shape[2:])
+    return weights.reshape(form.read**2, *kernel.shape[2:])
 
 
-def _joined_gradient(sums: np.ndarray) -> np.ndarray:
+def _joined_gradient(sums: np.ndarray, form: Form) -> np.ndarray:
     """sums (parts, 36, C, K) -> G^T w G of their sum, (3, 3, C, K)."""
-    parts = sums.reshape(len(sums), READ, READ, -1)
+    parts = sums.reshape(len(sums), form.read, form.read, -1)
     turned = aligned.empty((TAPS, TAPS, parts.shape[3]), np.float32)
 
     def work(pieces: Iterator[Piece]) -> None:
-        between = aligned.empty((READ * TAPS * min(STRETCH, parts.shape[3]),), np.float32)
+        between = aligned.empty((form.read * TAPS * min(STRETCH, parts.shape[3]),), np.float32)
         for start, stop in pieces:
             total = parts[..., start:stop].sum(axis=0)
-            _both_ways(KERNELS.T, total, between, turned[..., start:stop])
+            _both_ways(form.kernels.T, total, between, turned[..., start:stop])
 
     run(work, blocks(parts.shape[3], STRETCH), sums.size)
     return np.ascontiguousarray(turned.reshape(TAPS, TAPS, *sums.shape[2:]).swapaxes(0, 1))
@@ -144,9 +126,10 @@ class _Plan:
     """How the tiles of a batch are cut into blocks: so many images, or bands of so many rows of one image's tiles."""
 
     def __init__(self, conv: ConvGeometry, block: int, keeps_inputs: bool) -> None:
-        self.conv = conv
-        self.down, self.across = -(-conv.rows.out // TILE), -(-conv.columns.out // TILE)
-        tiles = max(1, block // (READ * READ * (conv.channels + conv.filters)), conv.channels * conv.filters // SPREAD)
+        self.conv, self.form = conv, form_for(conv)
+        out, read = self.form.out, self.form.read
+        self.down, self.across = self.form.tiles(conv)
+        tiles = max(1, block // (read**2 * (conv.channels + conv.filters)), conv.channels * conv.filters // SPREAD)
         self.work = conv.batch * conv.rows.out * conv.columns.out * conv.filters // WORTH
         if self.work >= SMALL:
             tiles = min(tiles, max(1, conv.batch * self.down * self.across // FEWEST_BLOCKS))
@@ -157,14 +140,14 @@ class _Plan:
         self.bands = -(-self.down // self.rows)
         self.count = -(-conv.batch // self.images) * self.bands
         tiles = self.images * self.rows * self.across
-        width = (TILE * self.across + 2) * self.images * conv.channels
-        self.padded, half = (TILE * self.rows + 2) * width, self.rows * READ * width
-        self.inputs, between = READ * READ * tiles * conv.channels, READ * TILE * tiles * conv.filters
+        width = (out * self.across + 2) * self.images * conv.channels
+        self.padded, half = (out * self.rows + 2) * width, self.rows * read * width
+        self.inputs, between = read**2 * tiles * conv.channels, read * out * tiles * conv.filters
         """Transformed inputs of a block, in numbers."""
         self.between = self.inputs if keeps_inputs else 0
         """Where the room for what lies between two transforms begins: behind the inputs, or in their place."""
         self.first = max(self.padded + half, self.inputs, self.between + between)
-        self.room = self.first + READ * READ * tiles * max(conv.channels, conv.filters)
+        self.room = self.first + read**2 * tiles * max(conv.channels, conv.filters)
         """The numbers in a thread's workspace: what is read and what is written by each step change places."""
 
 
@@ -208,14 +191,15 @@ class _Block:
     """Views of a workspace for blocks of so many images, or for one band of an image."""
 
     def __init__(self, room: _Workspace, count: int, band: int) -> None:
-        plan, conv = room.plan, room.plan.conv
+        plan, conv, form = room.plan, room.plan.conv, room.plan.form
+        self._form, out, read = form, form.out, form.read
         first, last = band * plan.rows, min((band + 1) * plan.rows, plan.down)
         rows, across = last - first, plan.across
-        self.written = slice(TILE * first, TILE * last)
+        self.written = slice(out * first, out * last)
         """The rows of the output that it makes."""
-        height, width = TILE * rows + 2, TILE * across + 2
+        height, width = out * rows + 2, out * across + 2
         padded = _part(room.first, (height, width, count, conv.channels))
-        top = TILE * first - conv.rows.before  # the row of x where the block begins to read
+        top = out * first - conv.rows.before  # the row of x where the block begins to read
         above = min(height, max(0, -top))
         stop = max(above, min(height, conv.rows.size - top))  # a block may lie in the padding altogether
         left = conv.columns.before
@@ -223,34 +207,35 @@ class _Block:
         self._outside = padded[:above], padded[stop:], padded[:, :left], padded[:, right:]
         self._inside = padded[above:stop, left:right].transpose(2, 0, 1, 3)
         self._read = slice(top + above, top + stop), slice(right - left)
-        half = _part(room.first[plan.padded :], (rows, READ, width, count * conv.channels))
+        half = _part(room.first[plan.padded :], (rows, read, width, count * conv.channels))
         h, w, _, c = padded.strides
-        shape = rows, READ, half[0, 0].size
-        self._down = as_strided(padded, shape, (TILE * h, h, c), writeable=False), half.reshape(shape)
+        shape = rows, read, half[0, 0].size
+        self._down = as_strided(padded, shape, (out * h, h, c), writeable=False), half.reshape(shape)
         r, h, w, c = half.strides
         tiles = rows, across, count
-        shape = READ, READ, rows, across, count * conv.channels
+        shape = read, read, rows, across, count * conv.channels
         spread = _part(room.second, shape)
-        self._spread = as_strided(half, shape, (w, h, r, TILE * w, c), writeable=False), spread
-        self.inputs = _part(room.first, (READ * READ, math.prod(tiles), conv.channels))
+        self._spread = as_strided(half, shape, (w, h, r, out * w, c), writeable=False), spread
+        self.inputs = _part(room.first, (read**2, math.prod(tiles), conv.channels))
         """Transformed inputs, (36, tiles, C)."""
-        self._along = _by_numbers(spread), _by_numbers(self.inputs)
-        self.outputs = _part(room.second, (READ * READ, math.prod(tiles), conv.filters))
+        self._along = _by_numbers(spread, read), _by_numbers(self.inputs, read)
+        self.outputs = _part(room.second, (read**2, math.prod(tiles), conv.filters))
         """Room for the products or for transformed gradients, (36, tiles, K); the same as the inputs' on their way."""
-        self._places = _part(room.second, (TILE, TILE, *tiles, conv.filters))
-        self._flat_outputs = self.outputs.reshape(READ, READ, -1)
-        self._flat_places = self._places.reshape(TILE, TILE, -1)
+        self._places = _part(room.second, (out, out, *tiles, conv.filters))
+        self._flat_outputs = self.outputs.reshape(read, read, -1)
+        self._flat_places = self._places.reshape(out, out, -1)
         self._between = room.first[plan.between :]
-        self._whole = _part(self._between, (count, TILE * rows, TILE * across, conv.filters))
+        self._whole = _part(self._between, (count, out * rows, out * across, conv.filters))
 
     def transform_inputs(self, x: np.ndarray, images: slice, out: np.ndarray | None = None) -> None:
         """inputs, or `out`, (36, tiles, C) = B^T d B of the block's tiles of x (N, H, W, C)."""
         for rows in self._outside:
             rows.fill(0)
         self._inside[...] = x[images, *self._read]
-        np.matmul(INPUTS, self._down[0], out=self._down[1])
+        np.matmul(self._form.inputs, self._down[0], out=self._down[1])
         self._spread[1][...] = self._spread[0]
-        np.matmul(INPUTS, self._along[0], out=self._along[1] if out is None else _by_numbers(out))
+        target = self._along[1] if out is None else _by_numbers(out, self._form.read)
+        np.matmul(self._form.inputs, self._along[0], out=target)
 
     def transform_gradients(self, dy: np.ndarray, images: slice) -> None:
         """outputs = A dy A^T of the block's tiles of dy (N, P, Q, K)."""
@@ -261,29 +246,29 @@ class _Block:
             whole[:, :, band.shape[2] :] = 0
             whole[:, : band.shape[1], : band.shape[2]] = band
             band = whole
-        self._places[...] = _by_places(band)
-        _both_ways(OUTPUTS.T, self._flat_places, self._between, self._flat_outputs)
+        self._places[...] = _by_places(band, self._form.out)
+        _both_ways(self._form.outputs.T, self._flat_places, self._between, self._flat_outputs)
 
     def write(self, y: np.ndarray, images: slice) -> np.ndarray:
         """Write A^T m A of the products in `outputs` to their places in y (N, P, Q, K); return what of y it is."""
         band = y[images, self.written]
         whole = band if band.shape == self._whole.shape else self._whole
-        _both_ways(OUTPUTS, self._flat_outputs, self._between, self._flat_places)
-        _by_places(whole)[...] = self._places
+        _both_ways(self._form.outputs, self._flat_outputs, self._between, self._flat_places)
+        _by_places(whole, self._form.out)[...] = self._places
         if whole is not band:
             band[...] = whole[:, : band.shape[1], : band.shape[2]]
         return band
 
 
-def _by_numbers(transformed: np.ndarray) -> np.ndarray:
+def _by_numbers(transformed: np.ndarray, read: int) -> np.ndarray:
     """View 36 transformed numbers of each tile, first along the row, the other way round: (6 down, 6 along, rest)."""
-    return transformed.reshape(READ, READ, -1).swapaxes(0, 1)
+    return transformed.reshape(read, read, -1).swapaxes(0, 1)
 
 
-def _by_places(images: np.ndarray) -> np.ndarray:
+def _by_places(images: np.ndarray, out: int) -> np.ndarray:
     """View images (n, 4 rows, 4 across, K) by the places in their tiles, along and down: (4, 4, rows, across, n, K)."""
     count, height, width, filters = images.shape
-    tiles = images.reshape(count, height // TILE, TILE, width // TILE, TILE, filters)
+    tiles = images.reshape(count, height // out, out, width // out, out, filters)
     return tiles.transpose(4, 2, 1, 3, 0, 5)
 
 
@@ -302,11 +287,11 @@ def forward(
     """x (N, H, W, C), kernel (3, 3, C, K), bias (K,) or None -> y (N, P, Q, K); with `relu` max(y, 0)."""
     y = aligned.empty(conv.y_shape, x.dtype)
     plan = _plan(conv, BLOCK, keeps_inputs=False)
-    weights = _transformed_kernel(kernel)
+    weights = _transformed_kernel(kernel, plan.form)
     inputs = None
     if memo is not None and plan.count == 1 and plan.inputs <= REMEMBERED:
-        tiles = plan.inputs // (READ * READ * conv.channels)
-        inputs = memo["inputs"] = aligned.empty((READ * READ, tiles, conv.channels), np.float32)
+        tiles = plan.inputs // (plan.form.read**2 * conv.channels)
+        inputs = memo["inputs"] = aligned.empty((plan.form.read**2, tiles, conv.channels), np.float32)
 
     def work(pieces: Iterator[Piece]) -> None:
         room = _Workspace.of(plan)
@@ -328,10 +313,10 @@ def begin_kernel_gradient(
     """x (N, H, W, C), dy (N, P, Q, K) -> dkernel (3, 3, C, K), maybe later. Blocks are summed in a fixed order."""
     plan = _plan(conv, BLOCK, keeps_inputs=True)
     known = None if memo is None else memo.get("inputs")
-    size = READ * READ * conv.channels * conv.filters
+    size = plan.form.read**2 * conv.channels * conv.filters
     shares = min(MOST_SHARES, max(2, LARGEST_SUMS // size), plan.count)
     spans = blocks(plan.count, -(-plan.count // shares))
-    sums = aligned.empty((len(spans), READ * READ, conv.channels, conv.filters), np.float32)
+    sums = aligned.empty((len(spans), plan.form.read**2, conv.channels, conv.filters), np.float32)
 
     def work(pieces: Iterator[Piece]) -> None:
         room, part = _Workspace.of(plan), aligned.empty(sums.shape[1:], np.float32)
@@ -347,4 +332,4 @@ def begin_kernel_gradient(
                 if number > start:
                     total += part
 
-    return begin(work, spans, plan.work, lambda: _joined_gradient(sums))
+    return begin(work, spans, plan.work, lambda: _joined_gradient(sums, plan.form))
