@@ -106,7 +106,7 @@ class Node:
         self.op = op
         self.inputs = inputs
         self.backward = backward
-        self.settings = settings or {}
+        self.settings = {} if settings is None else settings
         self.order = next(_order)
 
 
@@ -506,10 +506,10 @@ def differentiable(
                         raise TypeError(f"{op.__name__}() misses the array {name!r}")
                 arrays += tuple(settings.pop(name, None) for name in named)
         values: list[Any] = []
-        tensors = recorded = False
+        tensors, recorded = 0, False
         for array in arrays:
             if isinstance(array, Tensor):
-                tensors = True
+                tensors += 1
                 recorded = recorded or array.requires_grad
                 values.append(array.data)
             elif type(array) is np.ndarray:
@@ -536,7 +536,8 @@ def differentiable(
         if tensors:
             result = Tensor(y)
             if recorded and backward is not None and _recording.enabled:
-                sources = tuple([a if isinstance(a, Tensor) else None for a in arrays])
+                are_all = tensors == len(arrays)
+                sources = arrays if are_all else tuple([a if isinstance(a, Tensor) else None for a in arrays])
                 result.requires_grad = True
                 result.node = Node(call, sources, backward, settings)
         if listener is not None:

@@ -113,6 +113,7 @@ def test_the_picture() -> None:
     ("make", "arguments"),
     [
         (reasons.calls_in_a_row, (64, 2)),
+        (reasons.squares_from, (16,)),
         (reasons.einsum_of_windows, ()),
         (reasons.maximum_of_rows, ()),
         (reasons.maximum_of_neighbours, (32,)),
