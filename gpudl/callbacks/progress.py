@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 SHOWN_EVERY = 0.2
 """Seconds; to draw the bar takes some tenths of a millisecond."""
 BAR_WIDTH = 30
-"""Characters."""
+"""Characters, or a quarter of a narrow terminal's."""
 
 
 def written(name: str, value: Any) -> str:
@@ -67,11 +67,12 @@ class _Line:
         heavy, light = ("=", "-") if options.ascii_only else ("━", "─")
         steps = "?" if self.steps is None else str(self.steps)
         left = "" if self.steps is None else "--:--" if self._left is None else _clock(self._left)
-        cells = 0 if not self.steps else min(BAR_WIDTH, BAR_WIDTH * self.done // self.steps)
+        width = min(BAR_WIDTH, options.max_width // 4)
+        cells = 0 if not self.steps else min(width, width * self.done // self.steps)
         yield Text.assemble(
             f"{self.label} ",
             (heavy * cells, "bar.complete"),
-            (light * (BAR_WIDTH - cells), "bar.back"),
+            (light * (width - cells), "bar.back"),
             (f" {self.done:>{len(steps)}}/{steps} ", "progress.download"),
             (left, "progress.remaining"),
             f" {self.values}",

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gpudl import ops
 from gpudl.autograd import Tensor
@@ -338,3 +340,17 @@ def test_work_within_work_is_not_shared(set_threads: Callable[[int], None]) -> N
     workers.run(work, workers.blocks(6, 1), workers.SMALL)
     assert len(inner) == 24 and all(outside == inside for outside, inside in inner)
     assert not workers._place.is_at_work
+
+
+@given(st.integers(0, 500), st.integers(1, 500))
+def test_work_is_cut_evenly(total: int, most: int) -> None:
+    pieces = workers.blocks(total, workers.evenly(total, most))
+    sizes = [stop - start for start, stop in pieces]
+    assert sum(sizes) == total and all(size <= most for size in sizes)
+    assert len(set(sizes[:-1])) <= 1
+    if total > 4 * most:
+        assert len(pieces) >= 4
+
+
+def test_four_threads_get_as_much_each() -> None:
+    assert (workers.evenly(128, 41), workers.evenly(128, 20), workers.evenly(7, 100)) == (32, 16, 7)

@@ -189,7 +189,7 @@ def test_the_bar_counts_and_tells_the_time_left(steps: Any, draws: Any, wanted: 
     line = _Line("epoch 1/3", steps)
     for done, now in draws:
         line.advance(done, "loss 0.5", now)
-    console = Console(width=100, file=io.StringIO(), force_terminal=True, color_system=None)
+    console = Console(width=120, file=io.StringIO(), force_terminal=True, color_system=None)
     with console.capture() as capture:
         console.print(line)
     text = capture.get()

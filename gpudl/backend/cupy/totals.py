@@ -11,7 +11,8 @@ THREADS = 256
 
 
 def add_values(total: Array, count: Array, values: Array, share: float, number: float) -> None:
-    """total += share * sum(values), count += number, in place; both float64 of no axes, values of any shape."""
+    """total += share * sum(values), count += number, in place; both float64 of no axes, values of any shape
+    and type."""
     values = contiguous(values if name_of(values.dtype) in TYPES else values.astype("float64"))
     index = index_type(values)
     arguments = (values, total, count, np.float64(share), np.float64(number), as_index(values.size, index))

@@ -1,8 +1,8 @@
 """Room that a thread keeps from step to step.
 
-What works through a batch in blocks needs the same room for each block, call and step, and the same views of it. Both
-are made once for each thread. All shapes share one stretch of memory, so that it is no more than the largest needs, and
-stays in the cache.
+What works through a batch, or through all weights, in blocks needs the same room for each block, call and step, and
+the same views of it. Both are made once for each thread. All shapes share one stretch of memory, so that it is no more
+than the largest needs, and stays in the cache.
 """
 
 from __future__ import annotations

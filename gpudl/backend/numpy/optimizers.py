@@ -22,12 +22,13 @@ BLOCK, LEAST_BLOCK = 1 << 18, 1 << 17
 """Numbers of a block; smaller ones where there would not be two."""
 
 
-def _whole(_: int, room: np.ndarray) -> np.ndarray:
+def _as_it_is(size: int, room: np.ndarray) -> np.ndarray:
     return room
 
 
 def _scratch(size: int, dtype: np.dtype) -> np.ndarray:
-    return kept(_whole, size, size, dtype)
+    """Return the thread's room for so many numbers."""
+    return kept(_as_it_is, size, size, dtype)
 
 
 def _each_block(step: Callable[..., None], *arrays: np.ndarray | None) -> None:

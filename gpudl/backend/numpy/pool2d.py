@@ -4,6 +4,10 @@ Taking the maximum of R*S slices is four times faster than a reduction over resh
 over whole rows of channels. The winner of a window is kept as its number in the window (row-major), one byte each;
 it is found by counting, from the last tap to the first, how many taps in a row did not win.
 
+Memory plan. A few images, their maxima and winners lie in the third-level cache while one tap after the other goes over
+them, in the place of the result. For the gradient of windows that do not overlap a block's parts for all taps lie side
+by side, in rows as long as the block's, until one copy puts them in place.
+
 Where numba is installed, max pooling of large arrays is a loop that does all of it in one pass: loops.py.
 """
 
@@ -15,7 +19,7 @@ from functools import lru_cache
 import numpy as np
 
 from gpudl.backend.numpy import aligned, loops
-from gpudl.backend.numpy.workers import Piece, blocks, run
+from gpudl.backend.numpy.workers import Piece, blocks, evenly, run
 from gpudl.shapes import PoolGeometry
 
 BLOCK = 1 << 19
@@ -39,7 +43,7 @@ def _taps(pool: PoolGeometry) -> list[tuple[Slices, Slices]]:
 
 def _images(pool: PoolGeometry) -> list[tuple[int, int]]:
     per_image = pool.rows.size * pool.columns.size * pool.channels
-    return blocks(pool.batch, BLOCK // max(1, per_image))
+    return blocks(pool.batch, evenly(pool.batch, BLOCK // max(1, per_image)))
 
 
 def _most_images(pool: PoolGeometry) -> int:

@@ -33,7 +33,7 @@ from gpudl.backend.numpy import aligned
 from gpudl.backend.numpy.kept import kept
 from gpudl.backend.numpy.rows import finish_rows
 from gpudl.backend.numpy.toom_cook import TAPS, Form, form_for
-from gpudl.backend.numpy.workers import SMALL, Piece, begin, blocks, run
+from gpudl.backend.numpy.workers import SMALL, Piece, begin, blocks, evenly, run
 from gpudl.shapes import ConvGeometry
 
 BLOCK = 3 << 17
@@ -46,9 +46,6 @@ STRETCH = 1 << 14
 SPREAD, FEWEST_BLOCKS = 600, 4
 """A block has at least a tile for so many numbers of the kernel, which it reads anew; but there are blocks for several
 threads."""
-
-EVEN = 4
-"""Blocks come in a multiple of so many."""
 
 WORTH = 2
 """Outputs that count as one where it is asked whether threads pay: the steps of small blocks are short (measured)."""
@@ -70,7 +67,7 @@ Memo = dict[str, np.ndarray]
 
 def suits(conv: ConvGeometry, dtype: np.dtype) -> bool:
     """Whether a convolution is to be made this way. Never in "highest" precision: the error is some three times that of
-    the definition, or ten times."""
+    the definition, and that of tiles of 5x5 some ten times."""
     axes = conv.rows, conv.columns
     if dtype != np.float32 or conv.groups > 1 or config.float32_precision() == "highest":
         return False
@@ -134,7 +131,7 @@ class _Plan:
         if self.work >= SMALL:
             tiles = min(tiles, max(1, conv.batch * self.down * self.across // FEWEST_BLOCKS))
         images = tiles // (self.down * self.across)
-        self.images = _evenly(conv.batch, images) if images > 1 else 1
+        self.images = evenly(conv.batch, images) if images > 1 else 1
         rows = self.down if images > 0 else max(1, tiles // self.across)
         self.rows = -(-self.down // -(-self.down // rows))
         self.bands = -(-self.down // self.rows)
@@ -149,13 +146,6 @@ class _Plan:
         self.first = max(self.padded + half, self.inputs, self.between + between)
         self.room = self.first + read**2 * tiles * max(conv.channels, conv.filters)
         """The numbers in a thread's workspace: what is read and what is written by each step change places."""
-
-
-def _evenly(images: int, most: int) -> int:
-    """Return how many images to take at once, so that two or four threads get as much each."""
-    count = -(-images // most)
-    count = EVEN * -(-count // EVEN) if count > 1 else 1
-    return -(-images // count)
 
 
 _plan = lru_cache(maxsize=64)(_Plan)

@@ -29,6 +29,10 @@ SMALL = 1 << 16
 """Elements below which waking a thread costs more than it saves (some 25 microseconds, measured)."""
 
 
+EVEN = 4
+"""Where work is cut evenly, it is into a multiple of so many pieces."""
+
+
 def thread_count() -> int:
     """Threads to use: `GPUDL_NUM_THREADS`, else the cores this process may run on."""
     asked = os.environ.get("GPUDL_NUM_THREADS")
@@ -202,6 +206,13 @@ def blocks(total: int, size: int) -> list[Piece]:
     """Cut range(total) into [start, stop) of at most `size`."""
     size = max(1, size)
     return [(start, min(start + size, total)) for start in range(0, total, size)]
+
+
+def evenly(total: int, most: int) -> int:
+    """Return how many of `total`, at most `most`, to take at once, so that two or four threads get as much each."""
+    count = -(-total // max(1, most))
+    count = EVEN * -(-count // EVEN) if count > 1 else 1
+    return max(1, -(-total // count))
 
 
 def _is_to_be_shared(pieces: list[Piece], elements: int) -> bool:
