@@ -2,8 +2,11 @@
 
 There is no matrix product to be had: every channel has a kernel of its own. But `einsum` multiplies and adds up in one
 pass, with a loop that NumPy has compiled for it; so it is given all windows of a block of images, a view that overlaps
-itself, and the kernel. The block is padded, and stays in the cache. The kernel's numbers of a tap are laid out for a
-whole output row, (Q, C): then the innermost loop runs over Q*C numbers at a stride of 1, not over C.
+itself, and the kernel.
+
+Memory plan. A block of images is copied into its padding, which a thread makes once for all its blocks, and stays in
+the cache; the sums are made in the place of the result. The kernel's numbers of a tap are laid out for a whole output
+row, (Q, C): then the innermost loop runs over Q*C numbers at a stride of 1, not over C.
 
 Where numba is installed, large work of one kernel a channel is done by loops that keep sums in registers: loops.py.
 """
