@@ -124,9 +124,10 @@ class Tensor:
     __array_ufunc__ = None  # so that `ndarray + Tensor` asks Tensor
 
     def __init__(self, data: Array, requires_grad: bool = False) -> None:
-        if isinstance(data, Tensor):
-            data = data.data
-        self.data: Array = data if hasattr(data, "ndim") else np.asarray(data)
+        if type(data) is not np.ndarray:
+            data = _plain(data)
+            data = data if hasattr(data, "ndim") else np.asarray(data)
+        self.data: Array = data
         self.grad: Array | None = None
         self.requires_grad = requires_grad
         self.node: Node | None = None
@@ -379,8 +380,13 @@ def _pass_back(node: Node, dy: Array, underway: _Underway) -> None:
             else:
                 underway.add(source, back(dy))
         return
-    gradients = way_back(dy)
-    for source, part in zip(node.inputs, gradients if len(node.inputs) > 1 else (gradients,), strict=False):
+    gradients, sources = way_back(dy), node.inputs
+    if len(sources) == 1:
+        (source,) = sources
+        if source is not None and gradients is not None and source.requires_grad:
+            underway.add(source, gradients)
+        return
+    for source, part in zip(sources, gradients, strict=False):
         if source is not None and part is not None and source.requires_grad:
             underway.add(source, part)
 
@@ -534,11 +540,11 @@ def differentiable(
                 y, backward = op(*values, **settings)  # pyright: ignore[reportCallIssue]
         result: Any = y
         if tensors:
-            result = Tensor(y)
-            if recorded and backward is not None and _recording.enabled:
+            recorded = recorded and backward is not None and _recording.enabled
+            result = Tensor(y, recorded)
+            if recorded:
                 are_all = tensors == len(arrays)
                 sources = arrays if are_all else tuple([a if isinstance(a, Tensor) else None for a in arrays])
-                result.requires_grad = True
                 result.node = Node(call, sources, backward, settings)
         if listener is not None:
             listener.called(op, arrays, settings, result)
