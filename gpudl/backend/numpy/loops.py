@@ -98,12 +98,19 @@ def max_unpool(R: int, S: int) -> Loop:
     return loop
 
 
+FEW_TAPS = 9
+"""Taps of a window up to which four rows are made at once: the compiler does not unroll the loops over more."""
+
+
 def depthwise(R: int, S: int) -> Loop:
     """For images (n, H, W, C) and a kernel (R, S, times * C), repeated: y (n, P, Q, C), the sums of products.
 
-    With a stride of 1 so many pixels are made in one run of the innermost loop, which takes a while to start. Its
-    indices have no sign: numba counts those below 0 from the end, and a loop that has to ask is not vectorized.
+    With a stride of 1 so many pixels are made in one run of the innermost loop, which takes a while to start, and of
+    four rows at once where windows are small: what is read serves up to R of them, and a tap of the kernel all four.
+    Indices of the innermost loops have no sign: numba counts those below 0 from the end, and a loop that has to ask is
+    not vectorized.
     """
+    small = R * S <= FEW_TAPS
 
     def loop(
         x: Any, kernel: Any, y: Any, above: int, before: int, down: int, across: int, apart_down: int, apart_across: int
@@ -114,39 +121,64 @@ def depthwise(R: int, S: int) -> Loop:
         lines, made = x.reshape(images, H, W * C), y.reshape(images, P, Q * C)
         first = max(0, (before + across - 1) // across)  # the pixels whose windows have all columns inside
         last = min(Q, (W - 1 - (S - 1) * apart_across + before) // across + 1)
+        zero = y.dtype.type(0)
         for n in range(images):
-            for p in range(P):
+            p = 0
+            while p < P:
                 top = p * down - above
                 whole = top >= 0 and top + (R - 1) * apart_down < H
+                four = small and down == apart_down == 1 and top >= 0 and top + R + 3 <= H and p + 4 <= P
+                rows = 4 if four else 1
                 q = 0
                 while q < Q:
+                    to = np.uint64(q * C)
                     if whole and first <= q < last:
-                        count = together if q + together <= last else 1
+                        count = min(together, last - q)
                         left = (q * across - before) * C
-                        to = np.uint64(q * C)
-                        for i in range(np.uint64(count * C)):
-                            total = lines[n, top, np.uint64(left) + i] * kernel[0, 0, i]
-                            for r in range(R):
-                                for s in range(S):
-                                    if r + s > 0:
+                        if four:
+                            for i in range(np.uint64(count * C)):
+                                total, second, third, fourth = zero, zero, zero, zero
+                                for r in range(R + 3):
+                                    for s in range(S):
+                                        value = lines[n, top + r, np.uint64(left + s * apart_across * C) + i]
+                                        if r < R:
+                                            total += value * kernel[r, s, i]
+                                        if 1 <= r <= R:
+                                            second += value * kernel[r - 1, s, i]
+                                        if 2 <= r <= R + 1:
+                                            third += value * kernel[r - 2, s, i]
+                                        if r >= 3:
+                                            fourth += value * kernel[r - 3, s, i]
+                                made[n, p, to + i] = total
+                                made[n, p + 1, to + i] = second
+                                made[n, p + 2, to + i] = third
+                                made[n, p + 3, to + i] = fourth
+                        else:
+                            for i in range(np.uint64(count * C)):
+                                total = zero
+                                for r in range(R):
+                                    for s in range(S):
                                         here = np.uint64(left + s * apart_across * C) + i
                                         total += lines[n, top + r * apart_down, here] * kernel[r, s, i]
-                            made[n, p, to + i] = total
+                                made[n, p, to + i] = total
                         q += count
                         continue
-                    for c in range(C):
-                        y[n, p, q, c] = 0
-                    for r in range(R):
-                        h = top + r * apart_down
-                        if h < 0 or h >= H:
-                            continue
-                        for s in range(S):
-                            w = q * across - before + s * apart_across
-                            if w < 0 or w >= W:
+                    for k in range(p, p + rows):
+                        for i in range(np.uint64(C)):
+                            made[n, k, to + i] = zero
+                        for r in range(R):
+                            h = k * down - above + r * apart_down
+                            if h < 0 or h >= H:
                                 continue
-                            for c in range(C):
-                                y[n, p, q, c] += x[n, h, w, c] * kernel[r, s, c]
+                            for s in range(S):
+                                w = q * across - before + s * apart_across
+                                if w < 0 or w >= W:
+                                    continue
+                                here = np.uint64(w * C)
+                                for i in range(np.uint64(C)):
+                                    made[n, k, to + i] += lines[n, h, here + i] * kernel[r, s, i]
                     q += 1
+                p += rows
 
     return loop
 
