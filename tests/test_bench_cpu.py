@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bench import fit_step
-from bench.cpu import calls, chart, profile, reasons, steps
+from bench.cpu import calls, chart, profile, ranges, reasons, steps
 from bench.cpu.__main__ import DEFAULT_FORMAT, goal_of, in_default_format, row
 from gpudl.datasets.digits import Digits
 
@@ -100,13 +100,24 @@ def test_only_images_have_two_formats() -> None:
 
 
 def test_the_picture() -> None:
-    text = chart.svg("times <&>", [("a & b", 2.0, 1.0), ("c", 0.3, None)])
+    text = chart.svg("times <&>", [("a & b", 2.0, 1.0), ("b", 2.0, 3.0), ("c", 0.3, None)])
     picture = ElementTree.fromstring(text)
     words = [each.text for each in picture.iter() if each.tag.endswith("text")]
     assert "times <&>" in words and "a & b" in words and "2.00" in words
-    bars = [each for each in picture.iter() if each.tag.endswith("rect")][1:]
-    left, right = (float(bar.get("x", "")) for bar in bars)
-    assert left > right, "what is slower begins left of 1"
+    bars = [each for each in picture.iter() if each.tag.endswith("rect")][1 + len(chart.LEGEND) :]
+    left, middle, right = (float(bar.get("x", "")) for bar in bars)
+    assert left == middle > right, "what is slower begins left of 1"
+    assert [bar.get("fill") for bar in bars] == [chart.REACHED, chart.MISSED, chart.NO_GOAL]
+
+
+def test_ranges_of_runs() -> None:
+    def run(**ratios: float) -> dict[str, Any]:
+        return {"machine": "m", "rows": [{"work": work, "ratio": ratio, "goal": 1.0} for work, ratio in ratios.items()]}
+
+    assert ranges.ranges([run(a=1.23456, b=2.0), run(a=0.5)]) == [
+        {"work": "a", "goal": 1.0, "ratios": [1.235, 0.5]},
+        {"work": "b", "goal": 1.0, "ratios": [2.0]},
+    ]
 
 
 @pytest.mark.parametrize(

@@ -132,7 +132,7 @@ def main() -> None:
         options.out.mkdir(parents=True, exist_ok=True)
         (options.out / "cpu.json").write_text(json.dumps({"machine": title, "rows": rows}, indent=2) + "\n")
         bars: list[chart.Row] = [(each["work"], each["ratio"], each["goal"]) for each in rows]
-        picture = chart.svg(f"PyTorch's time / gpudl's, {options.threads} threads each; red: the goal", bars)
+        picture = chart.svg(f"PyTorch's time / gpudl's, {options.threads} threads each", bars)
         (options.out / "cpu.svg").write_text(picture)
 
 

@@ -314,7 +314,10 @@ def of_pooling(seconds: float) -> list[Figure]:
         for more, with_winners in (("", False), ("; also who has won", True)):
             half = Job(passes_of_pooling, (images // 8, images // 2, *shape, with_winners), threads=1)
             found.append(Figure(work, f"{PASSES}{more}, in two processes", milliseconds(seconds, half, half), "ms"))
+        half = Job(calls.our_pooling, ("gpudl", (images // 2, *shape)), threads=1)
+        apart = milliseconds(seconds, half, half)
         needed = milliseconds(seconds, Job(calls.our_pooling, ("gpudl", (images, *shape))))
+        found.append(Figure(work, "forward and gradient, in two processes of a thread and half the batch", apart, "ms"))
         found.append(Figure(work, "forward and gradient", needed, "ms"))
         total += needed
     found.append(Figure("step: CNN 32-64-128", "of which the two max poolings", total, "ms"))
