@@ -540,9 +540,9 @@ def differentiable(
                 y, backward = op(*values, **settings)  # pyright: ignore[reportCallIssue]
         result: Any = y
         if tensors:
-            recorded = recorded and backward is not None and _recording.enabled
-            result = Tensor(y, recorded)
-            if recorded:
+            result = Tensor(y)
+            if recorded and backward is not None and _recording.enabled:
+                result.requires_grad = True
                 are_all = tensors == len(arrays)
                 sources = arrays if are_all else tuple([a if isinstance(a, Tensor) else None for a in arrays])
                 result.node = Node(call, sources, backward, settings)

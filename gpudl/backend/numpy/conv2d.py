@@ -16,14 +16,14 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from gpudl.backend.later import Later, now
-from gpudl.backend.numpy import aligned, winograd
+from gpudl.backend.numpy import aligned, turned, winograd
 from gpudl.backend.numpy.dense import finish
 from gpudl.backend.numpy.kept import kept
 from gpudl.backend.numpy.products import multiply, multiply_long, product
 from gpudl.backend.numpy.rows import finish_rows
 from gpudl.backend.numpy.winograd import Memo
 from gpudl.backend.numpy.workers import Piece, begin, blocks, run
-from gpudl.shapes import ConvGeometry, WindowAxis
+from gpudl.shapes import ConvGeometry
 
 BLOCK = 1 << 18
 """Elements of one block's patches: 1 MiB of float32, the L2 cache of a common core. Measured flat from 64k to 512k."""
@@ -166,26 +166,13 @@ def forward(
     return y
 
 
-def _turned(conv: ConvGeometry) -> ConvGeometry:
-    """The forward convolution that carries dy back to dx where the stride is 1."""
-
-    def axis(a: WindowAxis) -> WindowAxis:
-        return WindowAxis(a.out, a.window, 1, a.dilation, a.span - 1 - a.before, a.size - a.out + a.before, a.size)
-
-    return ConvGeometry(conv.batch, conv.filters, conv.channels, conv.groups, axis(conv.rows), axis(conv.columns))
-
-
 def input_gradient(dy: np.ndarray, kernel: np.ndarray, conv: ConvGeometry) -> np.ndarray:
     """dy (N, P, Q, K), kernel (R, S, C / groups, K) -> dx (N, H, W, C)."""
-    groups, depth, filters = conv.groups, conv.channels // conv.groups, conv.filters // conv.groups
-    turned = _turned(conv)
-    stride_1 = conv.rows.stride == conv.columns.stride == 1
-    if stride_1 and min(turned.rows.before, turned.rows.after, turned.columns.before, turned.columns.after) >= 0:
-        # Stride 1: the gradient is itself a convolution, with the kernel turned by 180 degrees.
-        taps = kernel[::-1, ::-1].reshape(*kernel.shape[:2], depth, groups, filters)
-        back = taps.transpose(0, 1, 4, 3, 2).reshape(*kernel.shape[:2], filters, conv.channels)
-        return forward(dy, np.ascontiguousarray(back), None, turned)
-    # Other strides: one product per tap, added where that tap reads. No zero between strides is ever multiplied.
+    back = turned.geometry(conv)
+    if back is not None:
+        return turned.side_by_side(forward(dy, turned.kernel_of(kernel, conv, back), None, back), conv)
+    # Where that multiplies too many zeros: one product per tap, added where that tap reads.
+    groups, filters = conv.groups, conv.filters // conv.groups
     dx = aligned.zeros(conv.x_shape, dy.dtype)
     matrices = np.ascontiguousarray(
         kernel.reshape(*kernel.shape[:3], groups, filters).transpose(0, 1, 3, 4, 2)
