@@ -1,4 +1,4 @@
-"""The gradient for a convolution's input, as one convolution and as a product for each tap: over drawn sizes the same."""
+"""The gradient for a convolution's input, as one convolution and as a product for each tap: of drawn sizes the same."""
 
 from __future__ import annotations
 
