@@ -124,7 +124,7 @@ class Tensor:
     __array_ufunc__ = None  # so that `ndarray + Tensor` asks Tensor
 
     def __init__(self, data: Array, requires_grad: bool = False) -> None:
-        if type(data) is not np.ndarray:
+        if type(data) is not np.ndarray:  # asked first, since ops return arrays
             data = _plain(data)
             data = data if hasattr(data, "ndim") else np.asarray(data)
         self.data: Array = data
@@ -380,13 +380,13 @@ def _pass_back(node: Node, dy: Array, underway: _Underway) -> None:
             else:
                 underway.add(source, back(dy))
         return
-    gradients, sources = way_back(dy), node.inputs
+    given, sources = way_back(dy), node.inputs
     if len(sources) == 1:
         (source,) = sources
-        if source is not None and gradients is not None and source.requires_grad:
-            underway.add(source, gradients)
+        if source is not None and given is not None and source.requires_grad:
+            underway.add(source, given)
         return
-    for source, part in zip(sources, gradients, strict=False):
+    for source, part in zip(sources, given, strict=False):
         if source is not None and part is not None and source.requires_grad:
             underway.add(source, part)
 

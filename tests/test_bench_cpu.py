@@ -105,8 +105,8 @@ def test_the_picture() -> None:
     words = [each.text for each in picture.iter() if each.tag.endswith("text")]
     assert "times <&>" in words and "a & b" in words and "2.00" in words
     bars = [each for each in picture.iter() if each.tag.endswith("rect")][1 + len(chart.LEGEND) :]
-    left, middle, right = (float(bar.get("x", "")) for bar in bars)
-    assert left == middle > right, "what is slower begins left of 1"
+    first, second, third = (float(bar.get("x", "")) for bar in bars)
+    assert first == second > third, "what is slower begins left of 1"
     assert [bar.get("fill") for bar in bars] == [chart.REACHED, chart.MISSED, chart.NO_GOAL]
 
 

@@ -13,7 +13,7 @@ LEFT, UNIT, LINE, TOP = 470, 100, 26, 88
 LEAST, MOST = 1 / 8, 8
 
 REACHED, MISSED, NO_GOAL, GOAL = "#2a7f62", "#c97b2a", "#8a8f98", "#b3261e"
-LEGEND = ((REACHED, "goal reached"), (MISSED, "missed"), (NO_GOAL, "no goal"), (GOAL, "the goal"))
+LEGEND = ((REACHED, "goal reached"), (MISSED, "goal missed"), (NO_GOAL, "no goal"), (GOAL, "the goal"))
 
 
 def _x(ratio: float) -> float:

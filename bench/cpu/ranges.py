@@ -17,7 +17,7 @@ from rich.table import Table
 
 
 def ranges(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return, of each piece of work, the ratios of all runs that have it, in their order, and its goal."""
+    """Return, of each piece of work, the ratios of all runs that have it, in their order, and the first one's goal."""
     found: dict[str, dict[str, Any]] = {}
     for run in runs:
         for row in run["rows"]:
@@ -34,7 +34,7 @@ def main() -> None:
     runs = [json.loads(path.read_text(encoding="utf-8")) for path in options.runs]
     machines = sorted({run["machine"] for run in runs})
     if len(machines) > 1:
-        parser.error("these runs are of different machines: " + "; ".join(machines))
+        parser.error("these runs are of different machines, libraries or threads: " + "; ".join(machines))
     rows = ranges(runs)
     table = Table(title=f"PyTorch's time / gpudl's, {machines[0]}", box=box.MARKDOWN)
     for position, column in enumerate(("work", "runs", "least", "middle", "largest", "goal")):
@@ -42,7 +42,7 @@ def main() -> None:
     for row in rows:
         ratios = row["ratios"]
         figures = [f"{each:.2f}" for each in (min(ratios), statistics.median(ratios), max(ratios))]
-        table.add_row(row["work"], str(len(ratios)), *figures, "" if row["goal"] is None else f"{row['goal']:g}")
+        table.add_row(row["work"], str(len(ratios)), *figures, "" if row["goal"] is None else f"{row['goal']:.1f}")
     Console(width=130).print(table)
     if options.out:
         options.out.write_text(json.dumps({"machine": machines[0], "rows": rows}, indent=2) + "\n", encoding="utf-8")

@@ -1,5 +1,7 @@
 """2-D convolution on NumPy: patches and matrix products, a few images at a time; 3x3 with stride 1 by winograd.py.
 
+The gradient for the input is such a convolution, by turned.py, where that pays.
+
 Memory plan. Copying every patch of a batch (im2col) would write R*S times the input to main memory. Here a block of
 images is padded, its patches are copied and multiplied while all of it still lies in the L2 cache, then the next
 block reuses the same workspace. With channels last, the S*C numbers under one row of the kernel lie side by side,
@@ -171,7 +173,7 @@ def input_gradient(dy: np.ndarray, kernel: np.ndarray, conv: ConvGeometry) -> np
     back = turned.geometry(conv)
     if back is not None:
         return turned.side_by_side(forward(dy, turned.kernel_of(kernel, conv, back), None, back), conv)
-    # Where that multiplies too many zeros: one product per tap, added where that tap reads.
+    # Else one product per tap, added where that tap reads.
     groups, filters = conv.groups, conv.filters // conv.groups
     dx = aligned.zeros(conv.x_shape, dy.dtype)
     matrices = np.ascontiguousarray(

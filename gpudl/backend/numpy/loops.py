@@ -105,8 +105,9 @@ FEW_TAPS = 9
 def depthwise(R: int, S: int) -> Loop:
     """For images (n, H, W, C) and a kernel (R, S, times * C), repeated: y (n, P, Q, C), the sums of products.
 
-    With a stride of 1 so many pixels are made in one run of the innermost loop, which takes a while to start, and of
-    four rows at once where windows are small: what is read serves up to R of them, and a tap of the kernel all four.
+    With a stride of 1 so many pixels are made in one run of the innermost loop, which takes a while to start, and where
+    windows are small, of four rows at once: a number of x serves all of those whose windows it lies in, a number of the
+    kernel all four.
     Indices of the innermost loops have no sign: numba counts those below 0 from the end, and a loop that has to ask is
     not vectorized.
     """
@@ -119,37 +120,37 @@ def depthwise(R: int, S: int) -> Loop:
         P, Q = y.shape[1:3]
         together = kernel.shape[2] // C if across == 1 else 1
         lines, made = x.reshape(images, H, W * C), y.reshape(images, P, Q * C)
-        first = max(0, (before + across - 1) // across)  # the pixels whose windows have all columns inside
-        last = min(Q, (W - 1 - (S - 1) * apart_across + before) // across + 1)
+        begin = max(0, (before + across - 1) // across)  # the pixels whose windows have all columns inside
+        end = min(Q, (W - 1 - (S - 1) * apart_across + before) // across + 1)
         zero = y.dtype.type(0)
         for n in range(images):
             p = 0
             while p < P:
                 top = p * down - above
                 whole = top >= 0 and top + (R - 1) * apart_down < H
-                four = small and down == apart_down == 1 and top >= 0 and top + R + 3 <= H and p + 4 <= P
+                four = whole and small and down == apart_down == 1 and top + R + 3 <= H and p + 4 <= P
                 rows = 4 if four else 1
                 q = 0
                 while q < Q:
                     to = np.uint64(q * C)
-                    if whole and first <= q < last:
-                        count = min(together, last - q)
+                    if whole and begin <= q < end:
+                        count = min(together, end - q)
                         left = (q * across - before) * C
                         if four:
                             for i in range(np.uint64(count * C)):
-                                total, second, third, fourth = zero, zero, zero, zero
+                                first, second, third, fourth = zero, zero, zero, zero
                                 for r in range(R + 3):
                                     for s in range(S):
                                         value = lines[n, top + r, np.uint64(left + s * apart_across * C) + i]
                                         if r < R:
-                                            total += value * kernel[r, s, i]
+                                            first += value * kernel[r, s, i]
                                         if 1 <= r <= R:
                                             second += value * kernel[r - 1, s, i]
                                         if 2 <= r <= R + 1:
                                             third += value * kernel[r - 2, s, i]
                                         if r >= 3:
                                             fourth += value * kernel[r - 3, s, i]
-                                made[n, p, to + i] = total
+                                made[n, p, to + i] = first
                                 made[n, p + 1, to + i] = second
                                 made[n, p + 2, to + i] = third
                                 made[n, p + 3, to + i] = fourth
@@ -163,11 +164,11 @@ def depthwise(R: int, S: int) -> Loop:
                                 made[n, p, to + i] = total
                         q += count
                         continue
-                    for k in range(p, p + rows):
+                    for row in range(p, p + rows):
                         for i in range(np.uint64(C)):
-                            made[n, k, to + i] = zero
+                            made[n, row, to + i] = zero
                         for r in range(R):
-                            h = k * down - above + r * apart_down
+                            h = row * down - above + r * apart_down
                             if h < 0 or h >= H:
                                 continue
                             for s in range(S):
@@ -176,7 +177,7 @@ def depthwise(R: int, S: int) -> Loop:
                                     continue
                                 here = np.uint64(w * C)
                                 for i in range(np.uint64(C)):
-                                    made[n, k, to + i] += lines[n, h, here + i] * kernel[r, s, i]
+                                    made[n, row, to + i] += lines[n, h, here + i] * kernel[r, s, i]
                     q += 1
                 p += rows
 
