@@ -134,8 +134,7 @@ def test_ranges_of_runs() -> None:
         (reasons.step, ("digits", 16)),
         (reasons.products_of_mlp, ()),
         (reasons.tall_product, (300, 9, 32, True)),
-        (reasons.ops_on_the_tape, ()),
-        (reasons.ops_by_hand, ()),
+        *((make, (op,)) for make in (reasons.ops_on_the_tape, reasons.ops_by_hand) for op in ("relu", "add")),
     ],
 )
 def test_what_is_timed_for_a_reason_runs(make: Callable[..., Callable[[], Any]], arguments: tuple[Any, ...]) -> None:

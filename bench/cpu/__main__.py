@@ -92,14 +92,14 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=30, help="how often each takes its turn")
     parser.add_argument("--seconds", type=float, default=0.1, help="length of a turn")
     parser.add_argument("--threads", type=int, default=2, help="threads that each may use")
-    parser.add_argument("--only", metavar="WORD", help="only the work whose name has this word in it")
+    parser.add_argument("--only", metavar="WORD", nargs="+", help="only the work whose name has one of these in it")
     parser.add_argument("--keras", action="store_true", help="also Keras on its PyTorch backend, for training steps")
     parser.add_argument("--out", metavar="DIR", type=Path, help="write cpu.json and cpu.svg there")
     options = parser.parse_args()
     os.environ["GPUDL_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = str(options.threads)
 
     def wanted(name: str) -> bool:
-        return options.only is None or options.only.lower() in name.lower()
+        return options.only is None or any(word.lower() in name.lower() for word in options.only)
 
     libraries = ["gpudl", "torch", "torch channels last", *(["keras"] if options.keras else [])]
     contestants = [Contestant(library, options.seconds) for library in libraries]

@@ -447,57 +447,67 @@ TAPED = 100
 """Ops in a row, of 8 numbers, there and back."""
 
 
-def ops_on_the_tape() -> Call:
-    """ReLU of ReLU of ReLU ..., and the way back, as Tensors do it."""
+def ops_on_the_tape(name: str) -> Call:
+    """ReLU of ReLU of ReLU ..., or sums with the same number, and the way back, as Tensors do it."""
     import numpy as np
 
     from gpudl import ops
     from gpudl.autograd import Tensor
 
-    x, dy = Tensor(np.ones(8, np.float32), requires_grad=True), np.ones(8, np.float32)
+    op, dy = getattr(ops, name), np.ones(8, np.float32)
+    x, other = (Tensor(np.ones(8, np.float32), requires_grad=True) for _ in range(2))
+    more = () if name == "relu" else (other,)
 
     def chain() -> None:
         y = x
         for _ in range(TAPED):
-            y = ops.relu(y)
+            y = op(y, *more)
         y.backward(dy)
-        x.grad = None
+        x.grad = other.grad = None
 
     return chain
 
 
-def ops_by_hand() -> Call:
+def ops_by_hand(name: str) -> Call:
     """The same, with the functions that the ops are made of."""
     import numpy as np
 
     from gpudl import ops
 
-    x, dy, relu = np.ones(8, np.float32), np.ones(8, np.float32), inspect.unwrap(ops.relu)
+    op, dy = inspect.unwrap(getattr(ops, name)), np.ones(8, np.float32)
+    x, other = np.ones(8, np.float32), np.ones(8, np.float32)
+    more = () if name == "relu" else (other,)
 
     def chain() -> None:
-        y, gradient, ways_back = x, dy, []
+        y, gradient, total, ways_back = x, dy, None, []
         for _ in range(TAPED):
-            y, way_back = relu(y)
+            y, way_back = op(y, *more)
             ways_back.append(way_back)
         for way_back in reversed(ways_back):
-            gradient = way_back(gradient)
-            gradient = gradient[0] if isinstance(gradient, tuple) else gradient
+            if more:
+                gradient, part = [back(gradient) for back in way_back]
+                total = part if total is None else total + part
+            else:
+                gradient = way_back(gradient)
 
     return chain
 
 
 def of_tape(seconds: float) -> list[Figure]:
     """What the tape adds to an op. The chains take turns, since what a machine does changes from second to second."""
-    on, off, added = ops_on_the_tape(), ops_by_hand(), []
-    end = time.perf_counter() + seconds
-    while (began := time.perf_counter()) < end or len(added) < 3:
-        on()
-        between = time.perf_counter()
-        off()
-        added.append(between - began - (time.perf_counter() - between))
-    found = 1e6 * statistics.median(added) / TAPED
-    _quickest["the tape"] = min(found, _quickest.get("the tape", found))
-    return [Figure("the tape", "of each op, there and back", _quickest["the tape"], "us")]
+    found = []
+    for name, inputs in (("relu", "one Tensor"), ("add", "two Tensors")):
+        on, off, added = ops_on_the_tape(name), ops_by_hand(name), []
+        end = time.perf_counter() + seconds
+        while (began := time.perf_counter()) < end or len(added) < 3:
+            on()
+            between = time.perf_counter()
+            off()
+            added.append(between - began - (time.perf_counter() - between))
+        taken = 1e6 * statistics.median(added) / TAPED
+        _quickest[name] = min(taken, _quickest.get(name, taken))
+        found.append(Figure("the tape", f"of each op of {inputs}, there and back", _quickest[name], "us"))
+    return found
 
 
 def _run_of_digits(epochs: int) -> float:
