@@ -49,10 +49,10 @@ def make(library: str, name: str) -> Step:
 
 def _torch_step(model: Any, x: Any, y: Any, channels_last: bool) -> Step:
     """The same step in PyTorch, as its tutorials write it."""
-    import numpy as np
     import torch
 
-    images = torch.from_numpy(np.ascontiguousarray(x.transpose(0, 3, 1, 2)) if x.ndim == 4 else x)
+    # A copy, also of one channel: else its strides would be channels last's, and PyTorch would compute in that format.
+    images = torch.from_numpy(x.transpose(0, 3, 1, 2).copy() if x.ndim == 4 else x)
     if channels_last and x.ndim == 4:
         model = model.to(memory_format=torch.channels_last)
         images = images.contiguous(memory_format=torch.channels_last)
