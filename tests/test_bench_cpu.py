@@ -166,3 +166,20 @@ def test_the_profile_holds_all_ops_of_a_step(network: str) -> None:
     assert {way for name, _, way in found.ops if name == "dense"} == ways
     assert {way for name, _, way in found.ops if name == "conv2d"} == (ways if network == "digits" else set())
     assert 0 < sum(found.ops.values()) < 2 * found.clocked
+
+
+@pytest.mark.parity
+def test_pytorch_computes_in_the_format_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Images of one channel may lie in both formats at once, and then PyTorch takes channels last."""
+    torch = pytest.importorskip("torch")
+    seen: list[bool] = []
+    real = torch.nn.MaxPool2d.forward
+
+    def forward(layer: Any, x: Any) -> Any:
+        seen.append(x.is_contiguous(memory_format=torch.channels_last))
+        return real(layer, x)
+
+    monkeypatch.setattr(torch.nn.MaxPool2d, "forward", forward)
+    for library in ("torch", "torch channels last"):
+        steps.make(library, "CNN 32-64-128, 28x28x1, batch 128")()
+    assert seen == [False, False, True, True]
