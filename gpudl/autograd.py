@@ -542,9 +542,9 @@ def differentiable(
         if tensors:
             result = Tensor(y)
             if recorded and backward is not None and _recording.enabled:
-                result.requires_grad = True
                 are_all = tensors == len(arrays)
                 sources = arrays if are_all else tuple([a if isinstance(a, Tensor) else None for a in arrays])
+                result.requires_grad = True
                 result.node = Node(call, sources, backward, settings)
         if listener is not None:
             listener.called(op, arrays, settings, result)
