@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
@@ -10,8 +11,9 @@ import numpy as np
 import pytest
 
 from bench import fit_step
-from bench.cpu import calls, chart, profile, ranges, reasons, steps
+from bench.cpu import calls, chart, commits, profile, ranges, reasons, steps, threads, turns
 from bench.cpu.__main__ import DEFAULT_FORMAT, goal_of, in_default_format, row
+from gpudl.backend.numpy import batch_norm
 from gpudl.datasets.digits import Digits
 
 NAMES = [f"step: {name}" for name in steps.NETWORKS] + calls.names()
@@ -157,6 +159,61 @@ def test_jobs_run_at_the_same_time_and_say_where_they_fail() -> None:
     assert reasons.milliseconds(0.01, one, one) > 0
     with pytest.raises(EOFError):
         reasons.milliseconds(0.01, reasons.Job(reasons.maximum_of_neighbours, ("none",)))
+
+
+def test_ways_take_turns() -> None:
+    ways = [
+        turns.Way("two threads", reasons.maximum_of_neighbours, (32,)),
+        turns.Way("two processes", reasons.maximum_of_neighbours, (64,), processes=2, threads=1),
+    ]
+    first, second = turns.take_turns(ways, turns=3, seconds=0.01)
+    assert (first["way"], first["ratio"], first["half of the ratios"]) == ("two threads", 1, [1, 1])
+    assert second["wall"] >= second["quickest"] > 0
+
+
+def test_turns_are_compared_with_those_beside_them() -> None:
+    """The machine slows down to a third halfway, which hits both."""
+    first = [turns.Turn(wall, wall, 0) for wall in (10, 10, 30, 30)]
+    other = [turns.Turn(wall, 4, 3) for wall in (5, 6, 15, 18)]
+    assert turns.row("other", other, first) == {
+        "way": "other",
+        "wall": 10.5,
+        "caller": 4,
+        "others": 3,
+        "quickest": 5,
+        "ratio": 0.55,
+        "half of the ratios": [0.5, 0.6],
+    }
+
+
+def test_code_of_a_commit_is_what_its_way_imports(tmp_path: Path) -> None:
+    source = tmp_path / "gpudl"
+    source.mkdir()
+    (source / "__init__.py").write_text("")
+    way = turns.Way("old", reasons.maximum_of_rows, (), source=str(tmp_path))
+    assert turns.take_turns([way], turns=1, seconds=0.01)[0]["quickest"] > 0
+    elsewhere = turns.Way("old", reasons.maximum_of_rows, (), source=str(tmp_path / "elsewhere"))
+    with pytest.raises(RuntimeError, match=r"not from .*elsewhere"):
+        turns.take_turns([elsewhere], turns=1, seconds=0.01)
+
+
+def test_a_commit_is_unpacked_or_refused(tmp_path: Path) -> None:
+    if not (commits.ROOT / ".git").exists():
+        pytest.skip("this is no checkout of git")
+    assert (Path(commits.unpack("HEAD", str(tmp_path))) / "gpudl" / "__init__.py").is_file()
+    with pytest.raises(SystemExit, match="git archive no-such-commit: "):
+        commits.unpack("no-such-commit", str(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["mlp64", "max pooling 2x2, 64, 16x16, batch 128, forward and gradient"])
+def test_works_of_commits_run(name: str) -> None:
+    commits.make(name)()
+
+
+def test_batch_normalization_is_cut_finer_if_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch_norm, "BLOCK", 1 << 10)
+    threads.step("digits", 2, finer=4)()
+    assert batch_norm.BLOCK == 1 << 8
 
 
 @pytest.mark.parametrize("network", ["mlp64", "digits"])

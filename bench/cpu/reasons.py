@@ -85,32 +85,28 @@ def _serve(job: Job, seconds: float, ready: Any, pipe: Any) -> None:
         call()
     times = []
     ready.wait(PATIENCE)
-    own, everybody = time.thread_time(), time.process_time()
     end = time.perf_counter() + seconds
     while (began := time.perf_counter()) < end or len(times) < 3:
         call()
         times.append(1e3 * (time.perf_counter() - began))
-    own, everybody = time.thread_time() - own, time.process_time() - everybody
-    pipe.send((statistics.median(times), 1e3 * own / len(times), 1e3 * everybody / len(times)))
+    pipe.send(statistics.median(times))
 
-
-Times = tuple[float, float, float]
 
 _quickest: dict[Any, Any] = {}
 """What each work took in the quickest of all turns so far."""
 
 
-def timed(seconds: float, *jobs: Job) -> Times:
-    """Return the median milliseconds of a call, and those of the processor: of the thread that calls, and of all.
+def milliseconds(seconds: float, *jobs: Job) -> float:
+    """Return the median milliseconds of a call; of several jobs, which run at the same time, the mean of theirs.
 
-    Of several jobs, which run at the same time, it is the mean of theirs; of this turn and those before the quickest.
+    It is that of the quickest turn so far.
     """
-    found = _timed_now(seconds, *jobs)
+    found = _milliseconds_now(seconds, *jobs)
     _quickest[jobs] = min(found, _quickest.get(jobs, found))
     return _quickest[jobs]
 
 
-def _timed_now(seconds: float, *jobs: Job) -> Times:
+def _milliseconds_now(seconds: float, *jobs: Job) -> float:
     context = multiprocessing.get_context("spawn")
     ready, pipes, processes = context.Barrier(len(jobs)), [], []
     for job in jobs:
@@ -122,13 +118,7 @@ def _timed_now(seconds: float, *jobs: Job) -> Times:
     found = [pipe.recv() for pipe in pipes]
     for process in processes:
         process.join()
-    wall, own, everybody = map(statistics.mean, zip(*found, strict=True))
-    return wall, own, everybody
-
-
-def milliseconds(seconds: float, *jobs: Job) -> float:
-    """Return the first of what `timed` does."""
-    return timed(seconds, *jobs)[0]
+    return statistics.mean(found)
 
 
 def step(network: str, batch: int) -> Call:
@@ -333,27 +323,6 @@ def _rate(seconds: float, make: Callable[..., Call], *arguments: int) -> float:
     return MAXIMA / milliseconds(seconds, Job(make, arguments)) / 1e6
 
 
-def of_threads(seconds: float) -> list[Figure]:
-    """What a second thread of the same interpreter cannot take over, and what two processes can."""
-    work, whole_batch = "step: ResNet 16-32-64", ("resnet", 64)
-    half = Job(step, ("resnet", 32), threads=1)
-    wall, own, everybody = timed(seconds, Job(step, whole_batch))
-    return [
-        Figure(work, "batch 64, one thread", milliseconds(seconds, Job(step, whole_batch, threads=1)), "ms"),
-        Figure(work, "batch 64, two threads", wall, "ms"),
-        Figure(work, "of which the calling thread computes", own, "ms"),
-        Figure(work, "and the other", everybody - own, "ms"),
-        Figure(
-            work,
-            "batch 64, two threads, more of it shared",
-            milliseconds(seconds, Job(step_with_more_shared, ())),
-            "ms",
-        ),
-        Figure(work, "batch 32, one thread", milliseconds(seconds, half), "ms"),
-        Figure(work, "batch 32, one thread, in two processes at once", milliseconds(seconds, half, half), "ms"),
-    ]
-
-
 LENGTHS, VIEWS, REPEATED = (1 << 15, 1 << 16, 1 << 17, 1 << 18), 10, 64
 """Numbers that a call of NumPy goes over; views that Python makes before each; and how many calls in a row."""
 
@@ -417,14 +386,6 @@ def of_the_lock(seconds: float) -> list[Figure]:
             taken = 1e3 * milliseconds(seconds, *jobs) / REPEATED
             found.append(Figure(f"a call of NumPy over {numbers:,} numbers", what, taken, "us"))
     return found
-
-
-def step_with_more_shared() -> Call:
-    """The ResNet's step where batch normalization is cut into blocks a quarter as large."""
-    from gpudl.backend.numpy import batch_norm
-
-    batch_norm.BLOCK //= 4
-    return step("resnet", 64)
 
 
 def of_small_steps(seconds: float) -> list[Figure]:
@@ -528,7 +489,6 @@ def main() -> None:
         figures = [
             each
             for of in (
-                of_threads,
                 of_the_lock,
                 of_lines,
                 of_products,
