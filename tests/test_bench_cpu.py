@@ -127,6 +127,7 @@ def test_ranges_of_runs() -> None:
     [
         (reasons.calls_in_a_row, (64, 2)),
         (reasons.squares_from, (16,)),
+        *((reasons.relu_by, (by,)) for by in ("the number 0", "an array of zeros", "booleans", "bits")),
         (reasons.einsum_of_windows, ()),
         (reasons.maximum_of_rows, ()),
         (reasons.maximum_of_neighbours, (32,)),
@@ -208,6 +209,10 @@ def test_a_commit_is_unpacked_or_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["mlp64", "max pooling 2x2, 64, 16x16, batch 128, forward and gradient"])
 def test_works_of_commits_run(name: str) -> None:
     commits.make(name)()
+
+
+def test_input_gradients_of_commits_have_the_shape_they_say() -> None:
+    assert commits.make("input gradient 5x5, stride 2, 3 to 4, 9x9, batch 2")().shape == (2, 9, 9, 3)
 
 
 def test_batch_normalization_is_cut_finer_if_asked(monkeypatch: pytest.MonkeyPatch) -> None:

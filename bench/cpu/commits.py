@@ -1,7 +1,8 @@
 """The code of two commits on the same work, in turns: `python -m bench.cpu.commits OLD [NEW] --of NAME ...`.
 
-Names are those of networks in profile.py, whose training step is made, or of calls in calls.py. Without NEW it is the
-code as it lies here. Only gpudl is taken from the commits, so a commit has to know what the benchmark calls.
+Names are those of networks in profile.py, whose training step is made, of calls in calls.py, or such as "input gradient
+5x5, stride 2, 16 to 32, 28x28, batch 32". Without NEW it is the code as it lies here. Only gpudl is taken from the
+commits, so a commit has to know what the benchmark calls.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import re
 import subprocess
 import tarfile
 import tempfile
@@ -25,14 +27,31 @@ from bench.cpu.turns import Way, table_of, take_turns
 ROOT = Path(__file__).parents[2]
 
 
+STRIDED = re.compile(r"input gradient (\d+)x\1, stride (\d+), (\d+) to (\d+), (\d+)x\5, batch (\d+)")
+
+
 def make(name: str) -> Callable[[], Any]:
     """Return a network's training step, or a call."""
+    strided = STRIDED.fullmatch(name)
+    if strided:
+        return input_gradient(*map(int, strided.groups()))
     if name in calls.names():
         return calls.make("gpudl", name)
     from bench.cpu.profile import built
     from bench.cpu.reasons import step
 
     return step(name, built(name)[1])
+
+
+def input_gradient(window: int, stride: int, channels: int, filters: int, side: int, batch: int) -> Callable[[], Any]:
+    """Return the gradient for the input of a convolution, "same"."""
+    from gpudl.backend import kernels
+    from gpudl.shapes import ConvGeometry
+
+    conv = ConvGeometry.of((batch, side, side, channels), (window, window, channels, filters), stride, "same")
+    dy, kernel = calls.draw(conv.y_shape, conv.kernel_shape)
+    twin = kernels("conv2d", dy)
+    return lambda: twin.input_gradient(dy, kernel, conv)
 
 
 def unpack(commit: str, folder: str) -> str:
@@ -61,7 +80,7 @@ def main() -> None:
 
     known = *NETWORKS, *calls.names()
     for name in options.of:
-        if name not in known:
+        if name not in known and not STRIDED.fullmatch(name):
             parser.error(f"no work {name!r}; there are: {'; '.join(known)}")
     written = []
     with tempfile.TemporaryDirectory() as folder:

@@ -373,6 +373,37 @@ def of_lines(seconds: float) -> list[Figure]:
     ]
 
 
+RECTIFIED = 1 << 18
+"""Numbers that ReLU is made of; all lies in the cache."""
+
+
+def relu_by(what: str) -> Call:
+    """ReLU in place with the number 0 or an array of zeros; its way back by booleans, or as gpudl makes it."""
+    import numpy as np
+
+    from gpudl.backend.numpy import aligned, relu
+
+    dy, y, zeros, dx = (aligned.zeros((RECTIFIED,), np.float32) for _ in range(4))
+    dy[:], y[:] = draw((RECTIFIED,), (RECTIFIED,))
+    np.maximum(y, 0, out=y)
+    return {
+        "the number 0": lambda: np.maximum(y, 0, out=y),
+        "an array of zeros": lambda: np.maximum(y, zeros, out=y),
+        "booleans": lambda: np.multiply(dy, y > 0, out=dx),
+        "bits": lambda: relu._pass(dy, y, dx),
+    }[what]
+
+
+def of_relu(seconds: float) -> list[Figure]:
+    """What ReLU takes of numbers in the cache, and its way back, on one core."""
+    work = f"ReLU of {RECTIFIED:,} numbers"
+    return [
+        Figure(work, f"{way} {by}", 1e3 * milliseconds(seconds, Job(relu_by, (by,), threads=1)), "us")
+        for way, both in (("with", ("the number 0", "an array of zeros")), ("back by", ("booleans", "bits")))
+        for by in both
+    ]
+
+
 def of_the_lock(seconds: float) -> list[Figure]:
     """What calls of NumPy take beside those of another thread, and beside those of another process."""
     found = []
@@ -491,6 +522,7 @@ def main() -> None:
             for of in (
                 of_the_lock,
                 of_lines,
+                of_relu,
                 of_products,
                 of_depthwise,
                 of_pooling,

@@ -20,6 +20,8 @@ from typing import Any, NamedTuple
 from rich import box
 from rich.table import Table
 
+from bench.cpu.reasons import ENTERED
+
 LOCK = "PYTHON_GIL"
 """The variable that gives a Python that is built without the interpreter's lock one all the same."""
 
@@ -74,6 +76,7 @@ def serve(pipe: Any, way: Way, seconds: float) -> None:
         wall, caller = time.perf_counter() - began, time.thread_time() - caller
         others = time.process_time() - all_threads - caller
         pipe.send(Turn(*(1e3 * each / count for each in (wall, caller, others))))
+    ENTERED.close()
 
 
 @contextmanager
