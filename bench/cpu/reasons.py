@@ -16,12 +16,14 @@ import os
 import statistics
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 from rich import box
@@ -373,6 +375,38 @@ def of_lines(seconds: float) -> list[Figure]:
     ]
 
 
+BUSY = 3e-4
+"""Seconds between two calls of the other thread, in which it falls asleep."""
+
+
+def other_thread_and_back() -> Call:
+    """Compute for a while, wake another thread, and be woken by it: as where work begins and ends that is shared."""
+    there: SimpleQueue[None] = SimpleQueue()
+    back: SimpleQueue[None] = SimpleQueue()
+
+    def answer() -> None:
+        while True:
+            there.get()
+            back.put(None)
+
+    threading.Thread(target=answer, daemon=True).start()
+
+    def call() -> None:
+        end = time.perf_counter() + BUSY
+        while time.perf_counter() < end:
+            pass
+        there.put(None)
+        back.get()
+
+    return call
+
+
+def of_waking(seconds: float) -> list[Figure]:
+    """What it takes until a thread that waits for work has begun."""
+    taken = (1e3 * milliseconds(seconds, Job(other_thread_and_back, ())) - 1e6 * BUSY) / 2
+    return [Figure("threads", "to wake another", taken, "us")]
+
+
 RECTIFIED = 1 << 18
 """Numbers that ReLU is made of; all lies in the cache."""
 
@@ -521,6 +555,7 @@ def main() -> None:
             each
             for of in (
                 of_the_lock,
+                of_waking,
                 of_lines,
                 of_relu,
                 of_products,
