@@ -218,8 +218,13 @@ def test_input_gradients_of_commits_have_the_shape_they_say() -> None:
 
 def test_batch_normalization_is_cut_finer_if_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batch_norm, "BLOCK", 1 << 10)
-    threads.step("digits", 2, finer=4)()
+    threads.make("digits", 16, finer=4)()
     assert batch_norm.BLOCK == 1 << 8
+
+
+def test_calls_of_threads_have_the_batch_asked_for() -> None:
+    assert threads.make("depthwise", 16)().shape == (2, 56, 56, 64)
+    assert threads.make("pooling", 64)().shape == (2, 28, 28, 32)
 
 
 @pytest.mark.parametrize("network", ["mlp64", "digits"])

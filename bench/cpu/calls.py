@@ -50,7 +50,7 @@ def make(library: str, name: str) -> Callable[[], Any]:
     layer, _, what = rest.rpartition(", ")
     if kind == "max pooling":
         return (our_pooling if library == "gpudl" else _torch_pooling)(library, POOLING[layer])
-    return (_our_convolution if library == "gpudl" else _torch_convolution)(library, CONVOLUTIONS[layer], what)
+    return (our_convolution if library == "gpudl" else _torch_convolution)(library, CONVOLUTIONS[layer], what)
 
 
 def draw(*shapes: tuple[int, ...]) -> list[Any]:
@@ -61,7 +61,8 @@ def draw(*shapes: tuple[int, ...]) -> list[Any]:
     return [rng.standard_normal(shape).astype(np.float32) for shape in shapes]
 
 
-def _our_convolution(_: str, layer: Layer, what: str) -> Callable[[], Any]:
+def our_convolution(_: str, layer: Layer, what: str) -> Callable[[], Any]:
+    """Return a convolution or its gradients."""
     from gpudl.backend import kernels
     from gpudl.shapes import ConvGeometry, DepthwiseGeometry
 

@@ -1,4 +1,4 @@
-"""What two threads make of a training step, and what two processes do: `python -m bench.cpu.threads NETWORK ...`.
+"""What two threads make of a step or a call, and what two processes do: `python -m bench.cpu.threads WORK ...`.
 
 Two processes of one thread each, with half of the batch, share nothing, not even what a step learns: they show what
 the two cores could do. Where Python is built without the interpreter's lock (`python3.13t`), two threads run with it
@@ -16,50 +16,62 @@ from typing import Any
 
 from rich.console import Console
 
-from bench.cpu import reasons
+from bench.cpu import calls, reasons
 from bench.cpu.__main__ import machine
 from bench.cpu.profile import NETWORKS, built
 from bench.cpu.turns import Way, can_be_without_lock, table_of, take_turns
 from gpudl.backend.numpy import batch_norm
 
+CALLS: dict[str, tuple[int, int, int, int]] = {
+    "depthwise": calls.CONVOLUTIONS["depthwise 3x3, 64, 56x56, batch 32"].x,
+    "pooling": calls.POOLING["2x2, 32, 28x28, batch 128"],
+}
+"""Calls by themselves, 3x3 forward and 2x2 forward and gradient, and the images that they are given."""
 
-def step(network: str, batch: int, finer: int = 1) -> Callable[[], Any]:
-    """Return a training step, with batch normalization cut into blocks so many times smaller."""
+
+def make(work: str, share: int, finer: int = 1) -> Callable[[], Any]:
+    """Return a training step or a call with so many times smaller a batch, and so many times smaller blocks of batch
+    normalization."""
     batch_norm.BLOCK //= finer
-    return reasons.step(network, batch)
+    if work not in CALLS:
+        return reasons.step(work, built(work)[1] // share)
+    batch, height, width, channels = CALLS[work]
+    shape = batch // share, height, width, channels
+    if work == "pooling":
+        return calls.our_pooling("gpudl", shape)
+    return calls.our_convolution("gpudl", calls.Layer(shape, channels, 3, depthwise=True), calls.FORWARD)
 
 
-def ways(network: str) -> list[Way]:
+def ways(work: str) -> list[Way]:
     """Return what is compared, two threads first."""
-    batch = built(network)[1]
-    whole, half = (network, batch), (network, batch // 2)
     found = [
-        Way("two threads", step, whole),
-        Way("two threads, batch normalization in quarter blocks", step, (*whole, 4)),
-        Way("one thread", step, whole, threads=1),
-        Way("half the batch, one thread", step, half, threads=1),
-        Way("half the batch, one thread, two processes at once", step, half, processes=2, threads=1),
+        Way("two threads", make, (work, 1)),
+        Way("one thread", make, (work, 1), threads=1),
+        Way("half the batch, one thread", make, (work, 2), threads=1),
+        Way("half the batch, one thread, two processes at once", make, (work, 2), processes=2, threads=1),
     ]
+    if work not in CALLS:
+        found.append(Way("two threads, batch normalization in quarter blocks", make, (work, 1, 4)))
     if can_be_without_lock():
-        found.append(Way("two threads without the lock", step, whole, lock=False))
-        found.append(Way("one thread without the lock", step, whole, threads=1, lock=False))
+        found.append(Way("two threads without the lock", make, (work, 1), lock=False))
+        found.append(Way("one thread without the lock", make, (work, 1), threads=1, lock=False))
     return found
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.cpu.threads", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("networks", choices=NETWORKS, nargs="+")
+    parser.add_argument("works", choices=[*NETWORKS, *CALLS], nargs="+")
     parser.add_argument("--turns", type=int, default=40, help="how often each takes its turn")
     parser.add_argument("--seconds", type=float, default=0.3, help="length of a turn")
     parser.add_argument("--out", metavar="FILE", type=Path, help="write the figures there as JSON")
     options = parser.parse_args()
     title, written = f"Python {platform.python_version()}, {machine()}", []
-    for network in options.networks:
-        rows = take_turns(ways(network), options.turns, options.seconds)
-        Console(width=140).print(table_of(f"{network}: {title}", rows))
-        written.append({"network": network, "rows": rows})
+    for work in options.works:
+        rows = take_turns(ways(work), options.turns, options.seconds)
+        Console(width=140).print(table_of(f"{work}: {title}", rows))
+        written.append({"work": work, "rows": rows})
     if options.out:
-        facts = {"machine": title, "unit": "ms", "turns": options.turns, "networks": written}
+        facts = {"machine": title, "unit": "ms", "turns": options.turns, "works": written}
         options.out.write_text(json.dumps(facts, indent=1) + "\n")
 
 
