@@ -412,17 +412,17 @@ RECTIFIED = 1 << 18
 
 
 def relu_by(what: str) -> Call:
-    """ReLU in place with the number 0 or an array of zeros; its way back by booleans, or as gpudl makes it."""
+    """ReLU with the number 0 or an array of zeros; its way back by booleans, or as gpudl makes it."""
     import numpy as np
 
     from gpudl.backend.numpy import aligned, relu
 
-    dy, y, zeros, dx = (aligned.zeros((RECTIFIED,), np.float32) for _ in range(4))
-    dy[:], y[:] = draw((RECTIFIED,), (RECTIFIED,))
-    np.maximum(y, 0, out=y)
+    x, y, dy, dx, zeros = (aligned.zeros((RECTIFIED,), np.float32) for _ in range(5))
+    x[:], dy[:] = draw((RECTIFIED,), (RECTIFIED,))
+    np.maximum(x, 0, out=y)
     return {
-        "the number 0": lambda: np.maximum(y, 0, out=y),
-        "an array of zeros": lambda: np.maximum(y, zeros, out=y),
+        "the number 0": lambda: np.maximum(x, 0, out=dx),
+        "an array of zeros": lambda: np.maximum(x, zeros, out=dx),
         "booleans": lambda: np.multiply(dy, y > 0, out=dx),
         "bits": lambda: relu._pass(dy, y, dx),
     }[what]
