@@ -128,7 +128,7 @@ def test_ranges_of_runs() -> None:
         (reasons.calls_in_a_row, (64, 2)),
         (reasons.squares_from, (16,)),
         (reasons.other_thread_and_back, ()),
-        *((reasons.relu_by, (by,)) for by in ("the number 0", "an array of zeros", "booleans", "bits")),
+        *((reasons.relu_by, (by,)) for by in reasons.RELU),
         (reasons.einsum_of_windows, ()),
         (reasons.maximum_of_rows, ()),
         (reasons.maximum_of_neighbours, (32,)),

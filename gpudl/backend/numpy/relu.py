@@ -15,6 +15,7 @@ import numpy as np
 from gpudl.backend.numpy import aligned
 from gpudl.backend.numpy.constants import zeros
 from gpudl.backend.numpy.dense import column_sums
+from gpudl.backend.numpy.rows import rectify
 from gpudl.backend.numpy.workers import Piece, blocks, run
 
 BLOCK = 1 << 17
@@ -25,13 +26,16 @@ the steps of CNN, VGG and ResNet take 3 % longer (measured)."""
 def forward(x: np.ndarray) -> np.ndarray:
     """x of any shape -> max(x, 0)."""
     y = aligned.empty_like(x)
-    if x.size < BLOCK or not x.flags.c_contiguous:
+    if not x.flags.c_contiguous:
         return np.maximum(x, zeros(x.size, x.dtype).reshape(x.shape), out=y)
+    if x.size < BLOCK:
+        rectify(x, y)
+        return y
     source, target = x.reshape(-1), y.reshape(-1)
 
     def work(pieces: Iterator[Piece]) -> None:
         for start, stop in pieces:
-            np.maximum(source[start:stop], zeros(stop - start, x.dtype), out=target[start:stop])
+            rectify(source[start:stop], target[start:stop])
 
     run(work, blocks(x.size, BLOCK), x.size)
     return y
