@@ -177,7 +177,7 @@ def test_relu_at_zero_has_gradient_zero_and_keeps_nan(put: Any) -> None:
         check_close("y", y.data, np.array([0, 0, 0, 2, np.inf, 0, 1e-310, np.nan]))
         y.backward(put(np.full(8, slope)))
         assert x.grad is not None
-        check_close("gradient", x.grad[:7], np.where([0, 0, 0, 1, 1, 0, 1], slope, 0))
+        check_close("gradient", x.grad, np.where([0, 0, 0, 1, 1, 0, 1, 1], slope, 0))
 
 
 @pytest.mark.parametrize("precision", ["float32", "float64"])

@@ -44,7 +44,7 @@ extern "C" __global__ void relu_gradients(const T* __restrict__ dy, const T* __r
 #pragma unroll 4
         for (int row = begin + threadIdx.x / WARP; row < end; row += WARPS_OF_BLOCK) {
             const INDEX i = INDEX(row) * columns + column;
-            const T passed = y[i] > 0 ? dy[i] : T(0);
+            const T passed = y[i] <= 0 ? T(0) : dy[i];  // NaN lets pass
             dx[i] = passed;
             total += passed;
         }

@@ -17,6 +17,6 @@ extern "C" __global__ void backward(const T* __restrict__ dy, const T* __restric
     const Pack<T, PACK> values = packs(y)[i];
 #pragma unroll
     for (int j = 0; j < PACK; ++j)
-        if (!(values.at[j] > 0)) slopes.at[j] = 0;
+        if (values.at[j] <= 0) slopes.at[j] = 0;  // NaN lets pass, as in PyTorch
     packs(dx)[i] = slopes;
 }

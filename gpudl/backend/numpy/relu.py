@@ -39,10 +39,13 @@ def forward(x: np.ndarray) -> np.ndarray:
 
 
 def _pass(dy: np.ndarray, y: np.ndarray, dx: np.ndarray) -> None:
-    """dx = dy where y > 0 or NaN, else 0; y is a maximum with 0, and so never -0."""
+    """dx = dy where y > 0 or NaN, else 0; y is a maximum with 0."""
     bits = np.dtype(f"u{dx.itemsize}")
     passing = dx.view(bits)
-    beside(np.minimum, y.astype(dx.dtype, copy=False).view(bits), ones, out=passing)
+    value = y.astype(dx.dtype, copy=False)
+    if dx.itemsize == 2:
+        value = value + dx.dtype.type(0)  # of -0 and 0 the maximum is -0 in float16, and 0 in others
+    beside(np.minimum, value.view(bits), ones, out=passing)
     passing *= dy.view(bits)
 
 
