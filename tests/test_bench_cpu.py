@@ -130,6 +130,7 @@ def test_ranges_of_runs() -> None:
         (reasons.other_thread_and_back, ()),
         *((reasons.relu_by, (by,)) for by in reasons.RELU),
         (reasons.einsum_of_windows, ()),
+        (reasons.writing_of_results, ()),
         (reasons.maximum_of_rows, ()),
         (reasons.maximum_of_neighbours, (32,)),
         (reasons.passes_of_pooling, (2, 4, 4, 4, 3)),

@@ -206,6 +206,21 @@ def padding_of_images() -> Call:
     return copy
 
 
+def writing_of_results() -> Call:
+    """Zeros where the results of that convolution go, which are written once: one image at a time."""
+    import numpy as np
+
+    from gpudl.backend.numpy import aligned
+
+    y = aligned.zeros((32, 56, 56, 64), np.float32)
+
+    def write() -> None:
+        for image in y:
+            image.fill(0)
+
+    return write
+
+
 def maximum_of_neighbours(channels: int) -> Call:
     """125,000 maxima of neighbouring pixels in rows of so many channels; all lies in the cache."""
     import numpy as np
@@ -282,11 +297,14 @@ def of_depthwise(seconds: float) -> list[Figure]:
     """What the multiply-adds and the padding of a depthwise convolution take of its time."""
     work, adds = "depthwise 3x3, 64, 56x56, batch 32", 9 * 56 * 56 * 64
     cached = milliseconds(seconds, Job(einsum_of_windows, ()))
-    padding = milliseconds(seconds, Job(padding_of_images, ()))
+    padding, writing = (
+        milliseconds(seconds, Job(make, (), threads=1)) for make in (padding_of_images, writing_of_results)
+    )
     return [
         Figure(work, "multiply-adds of einsum on one core, all in the cache", adds / cached / 1e6, "per ns"),
         Figure(work, "all of them at that rate on two cores", 32 * cached / 2, "ms"),
         Figure(work, "copying the images into their padding on two cores", padding / 2, "ms"),
+        Figure(work, "writing as many results on two cores", writing / 2, "ms"),
         Figure(work, "forward", milliseconds(seconds, Job(depthwise_forward, ())), "ms"),
     ]
 
