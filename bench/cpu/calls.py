@@ -49,7 +49,7 @@ def make(library: str, name: str) -> Callable[[], Any]:
     kind, rest = name.split(" ", 1) if name.startswith("conv2d") else ("max pooling", name.removeprefix("max pooling "))
     layer, _, what = rest.rpartition(", ")
     if kind == "max pooling":
-        return (our_pooling if library == "gpudl" else _torch_pooling)(library, POOLING[layer])
+        return (our_pooling if library == "gpudl" else torch_pooling)(library, POOLING[layer])
     return (our_convolution if library == "gpudl" else _torch_convolution)(library, CONVOLUTIONS[layer], what)
 
 
@@ -112,7 +112,8 @@ def our_pooling(_: str, shape: tuple[int, int, int, int]) -> Callable[[], Any]:
     return lambda: twin.max_backward(dy, twin.max_forward(x, pool)[1], pool)
 
 
-def _torch_pooling(library: str, shape: tuple[int, int, int, int]) -> Callable[[], Any]:
+def torch_pooling(library: str, shape: tuple[int, int, int, int]) -> Callable[[], Any]:
+    """Return PyTorch's, in the memory format that the library's name says."""
     import torch
 
     batch, height, width, channels = shape

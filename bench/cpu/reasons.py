@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 from queue import SimpleQueue
@@ -39,8 +40,11 @@ Call = Callable[[], Any]
 ENTERED = ExitStack()
 """What steps keep for the life of the process."""
 
-CNN_POOLING = (128, 28, 28, 32), (128, 14, 14, 64)
-"""What the poolings of the CNN are given."""
+CNN_POOLING, TABLE_POOLING = ((128, 28, 28, 32), (128, 14, 14, 64)), (128, 16, 16, 64)
+"""What the poolings of the CNN are given, of which the first is in the table, too; and the other one of the table."""
+
+THEIRS = "torch channels last"
+"""PyTorch in its better memory format."""
 
 CACHED = 1 << 16
 """Numbers of images that, with what becomes of them, lie in a second-level cache of a mebibyte."""
@@ -65,6 +69,8 @@ class Job:
     make: Callable[..., Call]
     arguments: tuple[Any, ...]
     threads: int = 2
+    of_gpudl: bool = True
+    """A process that times PyTorch must not have loaded gpudl, which changes how the C library frees memory."""
 
 
 @dataclass(frozen=True)
@@ -78,10 +84,11 @@ class Figure:
 
 
 def _serve(job: Job, seconds: float, ready: Any, pipe: Any) -> None:
-    os.environ["GPUDL_NUM_THREADS"] = str(job.threads)
-    from gpudl.backend.numpy import loops
+    os.environ["GPUDL_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = str(job.threads)
+    if job.of_gpudl:
+        from gpudl.backend.numpy import loops
 
-    loops.LARGE = sys.maxsize  # no work is so large that numba is asked
+        loops.LARGE = sys.maxsize  # no work is so large that numba is asked
     call = job.make(*job.arguments)
     for _ in range(5):
         call()
@@ -249,11 +256,18 @@ def passes_of_pooling(
     """
     import numpy as np
 
-    x, dx = draw(*[(images, height, width, channels)] * 2)
-    y, dy = draw(*[(images, height // 2, width // 2, channels)] * 2)
-    lost = np.empty((at_once, *y.shape[1:]), bool)
-    won = np.ones((2, 2, at_once, *y.shape[1:]), np.float32)
-    parts, number, is_winner = np.empty_like(won), np.empty(lost.shape, np.uint8), won.astype(bool)
+    from gpudl.backend.numpy import aligned
+
+    whole, halved = (images, height, width, channels), (images, height // 2, width // 2, channels)
+    x, dx, y, dy = (aligned.empty(shape, np.float32) for shape in (whole, whole, halved, halved))
+    x[:], dy[:] = draw(whole, halved)
+    lost = aligned.empty((at_once, *halved[1:]), bool)
+    won = aligned.full((2, 2, *lost.shape), 1, np.float32)
+    parts, number, is_winner = (
+        aligned.empty_like(won),
+        aligned.empty(lost.shape, np.uint8),
+        aligned.empty(won.shape, bool),
+    )
     order = np.arange(4, dtype=np.uint8).reshape(2, 2, 1, 1, 1, 1)
     taps = [(slice(None), slice(r, None, 2), slice(s, None, 2)) for r in range(2) for s in range(2)]
 
@@ -306,7 +320,16 @@ def of_depthwise(seconds: float) -> list[Figure]:
         Figure(work, "copying the images into their padding on two cores", padding / 2, "ms"),
         Figure(work, "writing as many results on two cores", writing / 2, "ms"),
         Figure(work, "forward", milliseconds(seconds, Job(depthwise_forward, ())), "ms"),
+        *_of_pytorch(seconds, work, calls.make, (THEIRS, f"conv2d {work}, forward")),
     ]
+
+
+def _of_pytorch(seconds: float, work: str, make: Callable[..., Call], arguments: tuple[Any, ...]) -> list[Figure]:
+    """What PyTorch takes, where it is installed."""
+    if find_spec("torch") is None:
+        return []
+    taken = milliseconds(seconds, Job(make, arguments, of_gpudl=False))
+    return [Figure(work, "PyTorch, channels last", taken, "ms")]
 
 
 def of_pooling(seconds: float) -> list[Figure]:
@@ -316,7 +339,7 @@ def of_pooling(seconds: float) -> list[Figure]:
         rate = _rate(seconds, maximum_of_neighbours, channels)
         found.append(Figure("max pooling", f"maxima of neighbouring pixels of {channels} channels", rate, "per ns"))
     total = 0.0
-    for images, *shape in CNN_POOLING:
+    for images, *shape in (*CNN_POOLING, TABLE_POOLING):
         work = f"max pooling 2x2, {shape[2]}, {shape[0]}x{shape[1]}, batch {images}"
         few = CACHED // math.prod(shape)
         passes = milliseconds(seconds, Job(passes_of_pooling, (few, few, *shape))) * images / few / 2
@@ -331,7 +354,8 @@ def of_pooling(seconds: float) -> list[Figure]:
             Figure(work, "forward and gradient, in two processes of one thread and half the batch each", apart, "ms")
         )
         found.append(Figure(work, "forward and gradient", needed, "ms"))
-        total += needed
+        found += _of_pytorch(seconds, work, calls.torch_pooling, (THEIRS, (images, *shape)))
+        total += needed if (images, *shape) in CNN_POOLING else 0
     found.append(Figure("step: CNN 32-64-128", "of which the two max poolings", total, "ms"))
     return [
         *found,

@@ -1,6 +1,7 @@
 """The sum of two arrays on NumPy, as where a network's branches join, on the way there and back.
 
-A sum is memory traffic alone, of which one thread has a share of what the machine can do.
+Memory plan. A sum is traffic with memory alone, of which one thread has a share of what the machine can do: pieces of
+large arrays are shared among the threads, and written to an array that begins at a line of the cache.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""ReLU on NumPy. Large arrays are shared among the threads in pieces: the work is all memory traffic.
+"""ReLU on NumPy.
+
+Memory plan. All is traffic with memory: pieces of large arrays that fit into the cache are shared among the threads,
+and nothing but the result is written, not even a mask.
 
 On the way back the bits of y are read as an integer without a sign, of which the minimum with 1 is taken: 0 where y is
 0, else 1. That times the bits of dy, as an integer, too, is what passes. To compare and to multiply by booleans is
