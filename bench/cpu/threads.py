@@ -25,6 +25,7 @@ from gpudl.backend.numpy import batch_norm
 CALLS: dict[str, tuple[int, int, int, int]] = {
     "depthwise": calls.CONVOLUTIONS["depthwise 3x3, 64, 56x56, batch 32"].x,
     "pooling": calls.POOLING["2x2, 32, 28x28, batch 128"],
+    "pooling64": calls.POOLING["2x2, 64, 16x16, batch 128"],
 }
 """Calls by themselves, 3x3 forward and 2x2 forward and gradient, and the images that they are given."""
 
@@ -37,7 +38,7 @@ def make(work: str, share: int, finer: int = 1) -> Callable[[], Any]:
         return reasons.step(work, built(work)[1] // share)
     batch, height, width, channels = CALLS[work]
     shape = batch // share, height, width, channels
-    if work == "pooling":
+    if work.startswith("pooling"):
         return calls.our_pooling("gpudl", shape)
     return calls.our_convolution("gpudl", calls.Layer(shape, channels, 3, depthwise=True), calls.FORWARD)
 
