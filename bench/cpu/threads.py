@@ -20,7 +20,7 @@ from bench.cpu import calls, reasons
 from bench.cpu.__main__ import machine
 from bench.cpu.profile import NETWORKS, built
 from bench.cpu.turns import Way, can_be_without_lock, table_of, take_turns
-from gpudl.backend.numpy import batch_norm
+from gpudl.backend.numpy import batch_norm, pool2d
 
 CALLS: dict[str, tuple[int, int, int, int]] = {
     "depthwise": calls.CONVOLUTIONS["depthwise 3x3, 64, 56x56, batch 32"].x,
@@ -31,9 +31,10 @@ CALLS: dict[str, tuple[int, int, int, int]] = {
 
 
 def make(work: str, share: int, finer: int = 1) -> Callable[[], Any]:
-    """Return a training step or a call with so many times smaller a batch, and so many times smaller blocks of batch
-    normalization."""
-    batch_norm.BLOCK //= finer
+    """Return a training step or a call with so many times smaller a batch, and so many times smaller blocks, those of
+    batch normalization or of pooling."""
+    cut = pool2d if work.startswith("pooling") else batch_norm
+    cut.BLOCK //= finer
     if work not in CALLS:
         return reasons.step(work, built(work)[1] // share)
     batch, height, width, channels = CALLS[work]
@@ -53,6 +54,9 @@ def ways(work: str) -> list[Way]:
     ]
     if work not in CALLS:
         found.append(Way("two threads, batch normalization in quarter blocks", make, (work, 1, 4)))
+    if work.startswith("pooling"):
+        found.append(Way("two threads, half blocks", make, (work, 1, 2)))
+        found.append(Way("one thread, half blocks", make, (work, 1, 2), threads=1))
     if can_be_without_lock():
         found.append(Way("two threads without the lock", make, (work, 1), lock=False))
         found.append(Way("one thread without the lock", make, (work, 1), threads=1, lock=False))
