@@ -19,7 +19,6 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import pairwise
@@ -34,11 +33,9 @@ from rich.table import Table
 from bench.cpu import calls, whole
 from bench.cpu.__main__ import machine
 from bench.cpu.calls import draw
+from bench.cpu.steps import ENTERED
 
 Call = Callable[[], Any]
-
-ENTERED = ExitStack()
-"""What steps keep for the life of the process."""
 
 CNN_POOLING, TABLE_POOLING = ((128, 28, 28, 32), (128, 14, 14, 64)), (128, 16, 16, 64)
 """What the poolings of the CNN are given, of which the first is in the table, too; and the other one of the table."""

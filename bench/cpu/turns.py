@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from rich import box
 from rich.table import Table
 
-from bench.cpu.reasons import ENTERED
+from bench.cpu.steps import ENTERED
 
 LOCK = "PYTHON_GIL"
 """The variable that gives a Python that is built without the interpreter's lock one all the same."""

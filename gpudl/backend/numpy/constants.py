@@ -1,7 +1,7 @@
 """Arrays of zeros and of ones, made once; not to be written to.
 
-A product with ones sums the columns of a matrix. And in the cache NumPy's maximum of two arrays is twice to three times
-as fast as that of an array and a number.
+A product with ones sums the columns of a matrix. And in the cache NumPy's maximum of two arrays takes two thirds of
+what that of an array and a number takes.
 """
 
 from __future__ import annotations

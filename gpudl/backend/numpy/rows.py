@@ -41,7 +41,7 @@ def repeated(row: np.ndarray, times: int) -> np.ndarray:
 def beside(join: np.ufunc, x: np.ndarray, number: Callable[[int, np.dtype], np.ndarray], out: np.ndarray) -> None:
     """out = join(x, number), such as the maximum with 0; x and out are of one shape, and may be the same.
 
-    `number` makes an array of it: maxima and minima of two arrays take half of what those of an array and a number do.
+    `number` makes an array of it: maxima and minima of two arrays take less than those of an array and a number.
     """
     if x.size <= FEW or not (x.flags.c_contiguous and out.flags.c_contiguous):
         join(x, number(x.size, x.dtype).reshape(x.shape), out=out)
