@@ -151,11 +151,11 @@ def test_average_pool2d_is_its_definition(put: Any, case: Case) -> None:
         )  # fmt: skip
 
 
-@given(case=cases(), nan=st.booleans(), precision=st.sampled_from(["float32", "float64"]))
+@given(case=cases(), nan=st.booleans(), infinite=st.booleans(), precision=st.sampled_from(["float32", "float64"]))
 def test_max_pool2d_gives_a_tied_gradient_to_the_first_of_the_window(
-    put: Any, case: Case, nan: bool, precision: str
+    put: Any, case: Case, nan: bool, infinite: bool, precision: str
 ) -> None:
-    """Ties go to the first in row-major order, NaN wins over numbers, overlapping windows add up."""
+    """Ties go to the first in row-major order, NaN wins over numbers, overlapping windows add up; losers get 0."""
     x = case.values(distinct=False).astype(precision)
     if nan:
         x[x == 0] = np.nan
@@ -165,6 +165,8 @@ def test_max_pool2d_gives_a_tied_gradient_to_the_first_of_the_window(
     images = case.images(x)
     # Small integers: their sums are exact in any order.
     dy = np.random.default_rng(case.seed).integers(1, 100, (case.shape[0], *case.out, case.shape[3])).astype(precision)
+    if infinite:
+        dy[dy < 50] = np.inf
     dx = np.zeros(case.shape)
     for (p, q), inside in case.windows(images):
         for n, c in np.ndindex(case.shape[0], case.shape[3]):

@@ -2,11 +2,14 @@
 
 Taking the maximum of R*S slices is four times faster than a reduction over reshaped axes, because every step runs
 over whole rows of channels. The winner of a window is kept as its number in the window (row-major), one byte each;
-it is found by counting, from the last tap to the first, how many taps in a row did not win.
+it is found by counting, from the last tap to the first, how many taps in a row did not win. On the way back it is made
+a mask for each tap, all ones or all zeros, and what of a gradient's bits the mask lets pass is the tap's: whatever the
+gradient, infinite or not a number, losers get 0.
 
 Memory plan. A few images, their maxima and winners lie in the third-level cache while one tap after the other goes over
-them, in the place of the result. For the gradient of windows that do not overlap a block's parts for all taps lie side
-by side, in rows as long as the block's, until one copy puts them in place.
+them, in the place of the result. Gradients of windows that do not overlap go straight to their places, all taps in one
+call, in which NumPy widens the masks a few thousand numbers at a time (`rows.short`): nothing else is as large as a
+block but the masks, a byte each.
 
 Where numba is installed, max pooling of large arrays is a loop that does all of it in one pass: loops.py.
 """
@@ -15,10 +18,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import lru_cache
+from typing import TypeAlias
 
 import numpy as np
 
-from gpudl.backend.numpy import aligned, loops
+from gpudl.backend.numpy import aligned, loops, rows
 from gpudl.backend.numpy.workers import Piece, blocks, evenly, run
 from gpudl.shapes import PoolGeometry
 
@@ -26,11 +30,12 @@ BLOCK = 1 << 19
 """Input elements of one block. In blocks of the L2 cache's size two threads are no quicker than one: they wait for the
 interpreter between many short steps (measured)."""
 
-Slices = tuple[slice, ...]
+Slices: TypeAlias = tuple[slice, ...]
+Tap: TypeAlias = tuple[Slices, Slices]
 
 
 @lru_cache(maxsize=256)
-def _taps(pool: PoolGeometry) -> list[tuple[Slices, Slices]]:
+def _taps(pool: PoolGeometry) -> list[Tap]:
     """For each tap in row-major order: the windows that have it inside the input, and the inputs they read."""
     pairs = []
     for r in range(pool.rows.window):
@@ -77,33 +82,54 @@ def max_forward(x: np.ndarray, pool: PoolGeometry) -> tuple[np.ndarray, np.ndarr
         run(one_pass, _images(pool), _elements(pool))
         return y, winner
 
+    whole = pool.has_no_padding and len(taps) > 1
+
     def work(pieces: Iterator[Piece]) -> None:
-        for images, best, number in _each(pieces, x, y, winner):
-            if pool.tiles_exactly and len(taps) > 1:
-                np.maximum(images[taps[0][1]], images[taps[1][1]], out=best)
-                rest = taps[2:]
-            else:
-                best.fill(-np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min)
-                rest = taps
-            for outputs, inputs in rest:
-                np.maximum(best[outputs], images[inputs], out=best[outputs])
-            has_nan = x.dtype.kind == "f" and bool(np.isnan(best.max()))
-            number.fill(0)
-            # Without padding, what no earlier tap has won the last one has.
-            for outputs, inputs in reversed(taps[:-1] if pool.has_no_padding else taps):
-                lost = images[inputs] != best[outputs]
-                if has_nan:  # NaN differs from itself, yet where it stands it has won
-                    lost &= ~np.isnan(images[inputs])
-                number += 1
-                number[outputs] *= lost.view(np.uint8)
+        lost = aligned.empty((_most_images(pool), *y.shape[1:]), bool)
+        with rows.short():
+            for images, best, number in _each(pieces, x, y, winner):
+                _take_maxima(images, best, taps, whole)
+                _count_losers(images, best, number, lost[: len(best)], taps, whole)
 
     run(work, _images(pool), _elements(pool))
     return y, winner
 
 
+def _take_maxima(images: np.ndarray, best: np.ndarray, taps: list[Tap], whole: bool) -> None:
+    """best (n, P, Q, C) = the maxima of windows of images (n, H, W, C); `whole` ones have no padding in them."""
+    if whole:
+        np.maximum(images[taps[0][1]], images[taps[1][1]], out=best)
+        taps = taps[2:]
+    else:
+        best.fill(-np.inf if best.dtype.kind == "f" else np.iinfo(best.dtype).min)
+    for outputs, inputs in taps:
+        np.maximum(best[outputs], images[inputs], out=best[outputs])
+
+
+def _count_losers(
+    images: np.ndarray, best: np.ndarray, number: np.ndarray, lost: np.ndarray, taps: list[Tap], whole: bool
+) -> None:
+    """number (n, P, Q, C) = of taps before the first whose input is the maximum; `lost` is room for booleans."""
+    has_nan = best.dtype.kind == "f" and bool(np.isnan(best.max()))
+    if whole:
+        taps = taps[:-1]  # what none of these has won the last one has
+    straight = whole and number.itemsize == 1  # the first comparison is the first count
+    if not straight:
+        number.fill(0)
+    for outputs, inputs in reversed(taps):
+        found = number.view(bool) if straight else lost[outputs]
+        np.not_equal(images[inputs], best[outputs], out=found)
+        if has_nan:  # NaN differs from itself, yet where it stands it has won
+            found &= ~np.isnan(images[inputs])
+        if not straight:
+            number += 1
+            counted = number[outputs]
+            counted *= found.view(np.uint8)
+        straight = False
+
+
 def max_backward(dy: np.ndarray, winner: np.ndarray, pool: PoolGeometry) -> np.ndarray:
     """dy (N, P, Q, C) -> dx (N, H, W, C): each window's gradient goes to its winner; overlapping windows add up."""
-    taps = _taps(pool)
     dx = aligned.empty(pool.x_shape, dy.dtype) if pool.tiles_exactly else aligned.zeros(pool.x_shape, dy.dtype)
     loop = loops.loop_for(loops.max_unpool, (pool.rows.window, pool.columns.window), dx.size, dy, winner)
     if loop is not None and pool.tiles_exactly:
@@ -116,34 +142,49 @@ def max_backward(dy: np.ndarray, winner: np.ndarray, pool: PoolGeometry) -> np.n
         return dx
 
     def work(pieces: Iterator[Piece]) -> None:
-        if pool.tiles_exactly:
-            _to_winners_of_tiles(_each(pieces, dy, winner, dx), pool, dx.dtype)
-            return
-        for gradient, number, target in _each(pieces, dy, winner, dx):
-            for k, (outputs, inputs) in enumerate(taps):
-                target[inputs] += gradient[outputs] * (number[outputs] == k)
+        to_winners = _to_winners_of_tiles if pool.tiles_exactly else _add_to_winners
+        with rows.short():
+            to_winners(_each(pieces, dy, winner, dx), pool)
 
     run(work, _images(pool), _elements(pool))
     return dx
 
 
-def _to_winners_of_tiles(share: Iterator[tuple[np.ndarray, ...]], pool: PoolGeometry, dtype: np.dtype) -> None:
-    """Of blocks of gradients and winners (n, P, Q, C), and of dx (n, H, W, C) to be filled, do all taps at once.
+Share: TypeAlias = Iterator[tuple[np.ndarray, ...]]
+"""Blocks of dy and of winners, both (n, P, Q, C), and of dx (n, H, W, C)."""
 
-    What has won is made a number before it is multiplied, since NumPy is slow to multiply by booleans; rows are long
-    until all is put in place.
-    """
+
+def _to_winners_of_tiles(share: Share, pool: PoolGeometry) -> None:
+    """Fill dx, all taps at once."""
     R, S = pool.rows.window, pool.columns.window
-    shape = R * S, _most_images(pool), *pool.y_shape[1:]
-    won, parts = aligned.empty(shape, bool), aligned.empty(shape, dtype)
+    masks = aligned.empty((R * S, _most_images(pool), *pool.y_shape[1:]), np.int8)
     for gradient, number, target in share:
         n, P, Q, C = number.shape
-        mask, part = won[:, :n], parts[:, :n]
-        np.equal(number, np.arange(R * S, dtype=number.dtype).reshape(-1, 1, 1, 1, 1), out=mask)
-        np.copyto(part, mask.view(np.uint8))
-        part *= gradient
+        taps = np.arange(R * S, dtype=number.dtype).reshape(-1, 1, 1, 1, 1)
+        mask = _mask(number, taps, masks[:, :n]).reshape(R, S, n, P, Q, C)
         by_taps = target.reshape(n, P, R, Q, S, C).transpose(2, 4, 0, 1, 3, 5)
-        by_taps[...] = part.reshape(R, S, n, P, Q, C)
+        np.bitwise_and(_bits(gradient), mask, out=_bits(by_taps))
+
+
+def _add_to_winners(share: Share, pool: PoolGeometry) -> None:
+    """Add to dx, which is 0, one tap after the other: windows may overlap, or leave inputs out."""
+    masks = aligned.empty((_most_images(pool), *pool.y_shape[1:]), np.int8)
+    for gradient, number, target in share:
+        part = aligned.empty_like(gradient)
+        for k, (outputs, inputs) in enumerate(_taps(pool)):
+            np.bitwise_and(_bits(gradient), _mask(number, k, masks[: len(number)]), out=_bits(part))
+            target[inputs] += part[outputs]
+
+
+def _mask(number: np.ndarray, taps: np.ndarray | int, mask: np.ndarray) -> np.ndarray:
+    """mask = -1, all bits, where a winner's number is the tap's, else 0; int8, which widens to -1 and 0 of any size."""
+    np.equal(number, taps, out=mask.view(bool))
+    return np.negative(mask, out=mask)
+
+
+def _bits(x: np.ndarray) -> np.ndarray:
+    """x as integers of the same bits."""
+    return x.view(f"i{x.itemsize}")
 
 
 def _shares(pool: PoolGeometry, dtype: np.dtype) -> np.ndarray:
@@ -158,10 +199,11 @@ def average_forward(x: np.ndarray, pool: PoolGeometry) -> np.ndarray:
     y = aligned.zeros(pool.y_shape, x.dtype)
 
     def work(pieces: Iterator[Piece]) -> None:
-        for images, total in _each(pieces, x, y):
-            for outputs, inputs in taps:
-                total[outputs] += images[inputs]
-            total *= shares
+        with rows.short():
+            for images, total in _each(pieces, x, y):
+                for outputs, inputs in taps:
+                    total[outputs] += images[inputs]
+                total *= shares
 
     run(work, _images(pool), _elements(pool))
     return y
@@ -173,10 +215,11 @@ def average_backward(dy: np.ndarray, pool: PoolGeometry) -> np.ndarray:
     dx = aligned.zeros(pool.x_shape, dy.dtype)
 
     def work(pieces: Iterator[Piece]) -> None:
-        for gradient, target in _each(pieces, dy, dx):
-            share = gradient * shares
-            for outputs, inputs in taps:
-                target[inputs] += share[outputs]
+        with rows.short():
+            for gradient, target in _each(pieces, dy, dx):
+                share = gradient * shares
+                for outputs, inputs in taps:
+                    target[inputs] += share[outputs]
 
     run(work, _images(pool), _elements(pool))
     return dx
