@@ -16,13 +16,15 @@ Where numba is installed, max pooling of large arrays is a loop that does all of
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
 from gpudl.backend.numpy import aligned, loops, rows
+from gpudl.backend.numpy.kept import kept
 from gpudl.backend.numpy.workers import Piece, blocks, evenly, run
 from gpudl.shapes import PoolGeometry
 
@@ -32,33 +34,44 @@ interpreter between many short steps (measured)."""
 
 Slices: TypeAlias = tuple[slice, ...]
 Tap: TypeAlias = tuple[Slices, Slices]
+"""The windows that have this tap inside the input, and the inputs they read."""
+
+
+class _Plan(NamedTuple):
+    """What is the same for all calls on images of one shape."""
+
+    taps: list[Tap]
+    """In row-major order."""
+    whole: bool
+    """Whether all windows have all taps inside the input, and that is more than one."""
+    blocks: list[Piece]
+    most: int
+    """Images of the largest block."""
+    elements: int
+    """Of all images."""
 
 
 @lru_cache(maxsize=256)
-def _taps(pool: PoolGeometry) -> list[Tap]:
-    """For each tap in row-major order: the windows that have it inside the input, and the inputs they read."""
-    pairs = []
+def _plan(pool: PoolGeometry, block: int) -> _Plan:
+    taps = []
     for r in range(pool.rows.window):
         out_rows, in_rows = pool.rows.tap(r)
         for s in range(pool.columns.window):
             out_columns, in_columns = pool.columns.tap(s)
-            pairs.append(((slice(None), out_rows, out_columns), (slice(None), in_rows, in_columns)))
-    return pairs
-
-
-def _images(pool: PoolGeometry) -> list[tuple[int, int]]:
+            taps.append(((slice(None), out_rows, out_columns), (slice(None), in_rows, in_columns)))
     per_image = pool.rows.size * pool.columns.size * pool.channels
-    return blocks(pool.batch, evenly(pool.batch, BLOCK // max(1, per_image)))
+    pieces = blocks(pool.batch, evenly(pool.batch, block // max(1, per_image)))
+    most = pieces[0][1] if pieces else 0
+    return _Plan(taps, pool.has_no_padding and len(taps) > 1, pieces, most, pool.batch * per_image)
 
 
-def _most_images(pool: PoolGeometry) -> int:
-    """The images of the largest block."""
-    pieces = _images(pool)
-    return pieces[0][1] if pieces else 0
+def _shaped(shape: tuple[int, ...], room: np.ndarray) -> np.ndarray:
+    return room.reshape(shape)
 
 
-def _elements(pool: PoolGeometry) -> int:
-    return pool.batch * pool.rows.size * pool.columns.size * pool.channels
+def _room(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """Return room for as many numbers as a block needs, which the next block and call find in the cache."""
+    return kept(_shaped, shape, math.prod(shape), dtype)
 
 
 def _each(pieces: Iterator[Piece], *arrays: np.ndarray) -> Iterator[tuple[np.ndarray, ...]]:
@@ -68,7 +81,7 @@ def _each(pieces: Iterator[Piece], *arrays: np.ndarray) -> Iterator[tuple[np.nda
 
 def max_forward(x: np.ndarray, pool: PoolGeometry) -> tuple[np.ndarray, np.ndarray]:
     """x (N, H, W, C) -> y (N, P, Q, C) and the winner's number in its window, of the same shape."""
-    taps = _taps(pool)
+    plan = _plan(pool, BLOCK)
     y = aligned.empty(pool.y_shape, x.dtype)
     winner = aligned.empty(pool.y_shape, np.uint8 if pool.area <= 255 else np.int32)
     loop = loops.loop_for(loops.max_pool, (pool.rows.window, pool.columns.window), x.size, x)
@@ -79,25 +92,24 @@ def max_forward(x: np.ndarray, pool: PoolGeometry) -> tuple[np.ndarray, np.ndarr
             for arrays in _each(pieces, x, y, winner):
                 loop(*arrays, *places)
 
-        run(one_pass, _images(pool), _elements(pool))
+        run(one_pass, plan.blocks, plan.elements)
         return y, winner
 
-    whole = pool.has_no_padding and len(taps) > 1
-
     def work(pieces: Iterator[Piece]) -> None:
-        lost = aligned.empty((_most_images(pool), *y.shape[1:]), bool)
+        lost = _room((plan.most, *y.shape[1:]), np.dtype(bool))
         with rows.short():
             for images, best, number in _each(pieces, x, y, winner):
-                _take_maxima(images, best, taps, whole)
-                _count_losers(images, best, number, lost[: len(best)], taps, whole)
+                _take_maxima(images, best, plan)
+                _count_losers(images, best, number, lost[: len(best)], plan)
 
-    run(work, _images(pool), _elements(pool))
+    run(work, plan.blocks, plan.elements)
     return y, winner
 
 
-def _take_maxima(images: np.ndarray, best: np.ndarray, taps: list[Tap], whole: bool) -> None:
-    """best (n, P, Q, C) = the maxima of windows of images (n, H, W, C); `whole` ones have no padding in them."""
-    if whole:
+def _take_maxima(images: np.ndarray, best: np.ndarray, plan: _Plan) -> None:
+    """best (n, P, Q, C) = the maxima of windows of images (n, H, W, C)."""
+    taps = plan.taps
+    if plan.whole:
         np.maximum(images[taps[0][1]], images[taps[1][1]], out=best)
         taps = taps[2:]
     else:
@@ -106,14 +118,12 @@ def _take_maxima(images: np.ndarray, best: np.ndarray, taps: list[Tap], whole: b
         np.maximum(best[outputs], images[inputs], out=best[outputs])
 
 
-def _count_losers(
-    images: np.ndarray, best: np.ndarray, number: np.ndarray, lost: np.ndarray, taps: list[Tap], whole: bool
-) -> None:
+def _count_losers(images: np.ndarray, best: np.ndarray, number: np.ndarray, lost: np.ndarray, plan: _Plan) -> None:
     """number (n, P, Q, C) = of taps before the first whose input is the maximum; `lost` is room for booleans."""
-    has_nan = best.dtype.kind == "f" and bool(np.isnan(best.max()))
-    if whole:
-        taps = taps[:-1]  # what none of these has won the last one has
-    straight = whole and number.itemsize == 1  # the first comparison is the first count
+    largest = best.max()
+    has_nan = largest != largest
+    taps = plan.taps[:-1] if plan.whole else plan.taps  # what none before has won the last one has
+    straight = plan.whole and number.itemsize == 1  # the first comparison is the first count
     if not straight:
         number.fill(0)
     for outputs, inputs in reversed(taps):
@@ -130,6 +140,7 @@ def _count_losers(
 
 def max_backward(dy: np.ndarray, winner: np.ndarray, pool: PoolGeometry) -> np.ndarray:
     """dy (N, P, Q, C) -> dx (N, H, W, C): each window's gradient goes to its winner; overlapping windows add up."""
+    plan = _plan(pool, BLOCK)
     dx = aligned.empty(pool.x_shape, dy.dtype) if pool.tiles_exactly else aligned.zeros(pool.x_shape, dy.dtype)
     loop = loops.loop_for(loops.max_unpool, (pool.rows.window, pool.columns.window), dx.size, dy, winner)
     if loop is not None and pool.tiles_exactly:
@@ -138,15 +149,15 @@ def max_backward(dy: np.ndarray, winner: np.ndarray, pool: PoolGeometry) -> np.n
             for arrays in _each(pieces, dy, winner, dx):
                 loop(*arrays)
 
-        run(one_pass, _images(pool), _elements(pool))
+        run(one_pass, plan.blocks, plan.elements)
         return dx
 
     def work(pieces: Iterator[Piece]) -> None:
         to_winners = _to_winners_of_tiles if pool.tiles_exactly else _add_to_winners
         with rows.short():
-            to_winners(_each(pieces, dy, winner, dx), pool)
+            to_winners(_each(pieces, dy, winner, dx), pool, plan)
 
-    run(work, _images(pool), _elements(pool))
+    run(work, plan.blocks, plan.elements)
     return dx
 
 
@@ -154,10 +165,10 @@ Share: TypeAlias = Iterator[tuple[np.ndarray, ...]]
 """Blocks of dy and of winners, both (n, P, Q, C), and of dx (n, H, W, C)."""
 
 
-def _to_winners_of_tiles(share: Share, pool: PoolGeometry) -> None:
+def _to_winners_of_tiles(share: Share, pool: PoolGeometry, plan: _Plan) -> None:
     """Fill dx, all taps at once."""
     R, S = pool.rows.window, pool.columns.window
-    masks = aligned.empty((R * S, _most_images(pool), *pool.y_shape[1:]), np.int8)
+    masks = _room((R * S, plan.most, *pool.y_shape[1:]), np.dtype(np.int8))
     for gradient, number, target in share:
         n, P, Q, C = number.shape
         taps = np.arange(R * S, dtype=number.dtype).reshape(-1, 1, 1, 1, 1)
@@ -166,12 +177,12 @@ def _to_winners_of_tiles(share: Share, pool: PoolGeometry) -> None:
         np.bitwise_and(_bits(gradient), mask, out=_bits(by_taps))
 
 
-def _add_to_winners(share: Share, pool: PoolGeometry) -> None:
+def _add_to_winners(share: Share, pool: PoolGeometry, plan: _Plan) -> None:
     """Add to dx, which is 0, one tap after the other: windows may overlap, or leave inputs out."""
-    masks = aligned.empty((_most_images(pool), *pool.y_shape[1:]), np.int8)
+    masks = aligned.empty((plan.most, *pool.y_shape[1:]), np.int8)
     for gradient, number, target in share:
         part = aligned.empty_like(gradient)
-        for k, (outputs, inputs) in enumerate(_taps(pool)):
+        for k, (outputs, inputs) in enumerate(plan.taps):
             np.bitwise_and(_bits(gradient), _mask(number, k, masks[: len(number)]), out=_bits(part))
             target[inputs] += part[outputs]
 
@@ -195,31 +206,31 @@ def _shares(pool: PoolGeometry, dtype: np.dtype) -> np.ndarray:
 
 def average_forward(x: np.ndarray, pool: PoolGeometry) -> np.ndarray:
     """x (N, H, W, C) -> y (N, P, Q, C): the mean of each window's real elements."""
-    taps, shares = _taps(pool), _shares(pool, x.dtype)
+    plan, shares = _plan(pool, BLOCK), _shares(pool, x.dtype)
     y = aligned.zeros(pool.y_shape, x.dtype)
 
     def work(pieces: Iterator[Piece]) -> None:
         with rows.short():
             for images, total in _each(pieces, x, y):
-                for outputs, inputs in taps:
+                for outputs, inputs in plan.taps:
                     total[outputs] += images[inputs]
                 total *= shares
 
-    run(work, _images(pool), _elements(pool))
+    run(work, plan.blocks, plan.elements)
     return y
 
 
 def average_backward(dy: np.ndarray, pool: PoolGeometry) -> np.ndarray:
     """dy (N, P, Q, C) -> dx (N, H, W, C)."""
-    taps, shares = _taps(pool), _shares(pool, dy.dtype)
+    plan, shares = _plan(pool, BLOCK), _shares(pool, dy.dtype)
     dx = aligned.zeros(pool.x_shape, dy.dtype)
 
     def work(pieces: Iterator[Piece]) -> None:
         with rows.short():
             for gradient, target in _each(pieces, dy, dx):
                 share = gradient * shares
-                for outputs, inputs in taps:
+                for outputs, inputs in plan.taps:
                     target[inputs] += share[outputs]
 
-    run(work, _images(pool), _elements(pool))
+    run(work, plan.blocks, plan.elements)
     return dx
