@@ -29,7 +29,7 @@ def batch_norm(
 
     Shapes: x (..., C, ...) with C at `axis`; gamma, beta (C,) or None; moving_mean, moving_variance (C,) -> y as x.
     Gradient: for x, gamma and beta; through the batch's own statistics in training.
-    Raises: ShapeError where the sizes differ.
+    Raises: ShapeError where the sizes differ, or in training the batch is empty.
     Source: Ioffe and Szegedy 2015, arXiv 1502.03167.
     """
     channels = x.shape[axis]
@@ -40,6 +40,8 @@ def batch_norm(
                 f"{name} has shape {shown(weights.shape)}, but axis {axis} of the input of shape {shown(x.shape)} "
                 f"has {channels} channels"
             )
+    if training and x.size == 0:
+        raise ShapeError(f"an input of shape {shown(x.shape)} has no mean and variance to train with")
     twin = kernels("batch_norm", x)
     is_last = axis in (-1, x.ndim - 1)
     last = x if is_last else x.swapaxes(axis, -1)

@@ -207,6 +207,14 @@ def test_errors_name_the_argument_and_the_numbers(wrong: int) -> None:
         ops.batch_norm(*arrays)
 
 
+def test_an_empty_batch_teaches_nothing(put: Any) -> None:
+    moving = put(np.zeros(3)), put(np.ones(3))
+    with pytest.raises(ShapeError, match=r"of shape \(0, 3\) has no mean and variance"):
+        ops.batch_norm(put(np.zeros((0, 3))), None, None, *moving, training=True)
+    check_close("moving_variance", moving[1], np.ones(3), 0.0)
+    assert ops.batch_norm(put(np.zeros((0, 3))), None, None, *moving).shape == (0, 3)
+
+
 def test_moving_statistics_beside_the_tensors_are_not_copied(cupy: Any) -> None:
     """A copy would be updated in their place, and nobody would know."""
     x = Tensor(cupy.asarray(np.ones((4, 2), "float32")))

@@ -20,20 +20,25 @@ from gpudl.backend.numpy.rows import repeated, rows_together
 from gpudl.backend.numpy.workers import Piece, blocks, run
 
 BLOCK = 1 << 18
-"""Elements of one block. In smaller ones two threads wait for the interpreter between many short steps; in larger ones
-half a million numbers are one block, and one thread's work (measured)."""
+"""Most elements of one block; as many are two blocks. In smaller ones two threads wait for the interpreter between many
+short steps (measured)."""
 
 
 class _Rows:
     """Rows (M, C) as fewer and longer ones, and the blocks that they are cut into."""
 
-    def __init__(self, shape: tuple[int, int], kind: np.dtype) -> None:
-        rows, columns = shape
-        self.together, self.columns, self.kind = rows_together(rows, columns), columns, kind
+    def __init__(self, shape: tuple[int, int], kind: np.dtype, block: int) -> None:
+        self.rows, self.columns = rows, columns = shape
+        self.together, self.kind = rows_together(rows, columns), kind
         self.width = self.together * columns
-        self.pieces = blocks(rows // self.together, max(1, BLOCK // self.width))
-        self.longest = self.pieces[0][1] if self.pieces else 0
         self.size = rows * columns
+        long = rows // self.together
+        count = max(2, -(-self.size // block)) if self.size >= block else 1
+        self.pieces = blocks(long, -(-long // count))
+        self.longest = self.pieces[0][1] if self.pieces else 0
+        lengths = [(stop - start) * self.together for start, stop in self.pieces]
+        self.shares = np.array(lengths, kind) / kind.type(max(1, rows))
+        """Of all rows, those in each block, (blocks,)."""
 
     def wide(self, x: np.ndarray) -> np.ndarray:
         return x.reshape(-1, self.width)
@@ -85,7 +90,7 @@ def forward(
     formulae and a pairwise algorithm for computing sample variances.
     """
     kind = _statistics_type(x)
-    rows = _rows(x.shape, kind)
+    rows = _rows(x.shape, kind, BLOCK)
     y = aligned.empty(x.shape, kind)
     source, target = rows.wide(x), rows.wide(y)
     parts = aligned.empty((2, len(rows.pieces), x.shape[1]), kind)
@@ -117,19 +122,19 @@ def forward(
 def _joined(parts: np.ndarray, rows: _Rows) -> tuple[np.ndarray, np.ndarray]:
     """Return mean and variance (C,) of all rows from the means and sums of squares of the blocks, (2, blocks, C)."""
     means, squares = parts
-    count = len(rows.pieces)
-    if count == 1:
-        return means[0], squares[0] / (rows.size // rows.columns)
-    counts = np.array([[(stop - start) * rows.together] for start, stop in rows.pieces], rows.kind)
-    mean = (means * counts).sum(axis=0) / counts.sum()
-    return mean, (squares.sum(axis=0) + ((means - mean) ** 2 * counts).sum(axis=0)) / counts.sum()
+    if len(means) == 1:
+        return means[0], squares[0] / rows.rows
+    mean = rows.shares @ means
+    away = np.subtract(means, mean)
+    away *= away
+    return mean, squares.sum(axis=0) / rows.rows + rows.shares @ away
 
 
 def normalize(
     x: np.ndarray, mean: np.ndarray, scale: np.ndarray, gamma: np.ndarray | None, beta: np.ndarray | None
 ) -> np.ndarray:
     """gamma (x - mean) scale + beta, as (x - mean) * factor + beta: exact where x is near the mean."""
-    rows = _rows(x.shape, x.dtype)
+    rows = _rows(x.shape, x.dtype, BLOCK)
     y = aligned.empty(x.shape, x.dtype)
     source, target = rows.wide(x), rows.wide(y)
     middle, factor = rows.repeated(mean), rows.repeated(scale if gamma is None else scale * gamma)
@@ -153,7 +158,7 @@ def backward(
     In training dx = gamma scale (dy - mean(dy) - xhat mean(dy xhat)); with fixed statistics dx = gamma scale dy.
     """
     kind = _statistics_type(x)
-    rows = _rows(x.shape, kind)
+    rows = _rows(x.shape, kind, BLOCK)
     dx = aligned.empty(x.shape, kind)
     gradient, source, target = rows.wide(dy), rows.wide(x), rows.wide(dx)
     parts = aligned.empty((2, len(rows.pieces), x.shape[1]), kind)
