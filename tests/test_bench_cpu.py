@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 
 from bench import fit_step
-from bench.cpu import calls, chart, commits, profile, ranges, reasons, steps, threads, turns
+from bench.cpu import calls, chart, commits, profile, ranges, steps, threads, turns
 from bench.cpu.__main__ import DEFAULT_FORMAT, goal_of, in_default_format, row
-from gpudl.backend.numpy import batch_norm
+from bench.cpu.reasons import depthwise, lines, lock, pooling, products, relu, tape, timing
+from gpudl.backend.numpy import batch_norm, pool2d
 from gpudl.datasets.digits import Digits
+from gpudl.shapes import PoolGeometry
 
 NAMES = [f"step: {name}" for name in steps.NETWORKS] + calls.names()
 
@@ -124,49 +126,52 @@ def test_ranges_of_runs() -> None:
 @pytest.mark.parametrize(
     ("make", "arguments"),
     [
-        (reasons.calls_in_a_row, (64, 2)),
-        (reasons.squares_from, (16,)),
-        (reasons.other_thread_and_back, ()),
-        *((reasons.relu_by, (by,)) for by in reasons.RELU),
-        (reasons.einsum_of_windows, ()),
-        (reasons.writing_of_results, ()),
-        (reasons.maximum_of_rows, ()),
-        (reasons.maximum_of_neighbours, (32,)),
-        (reasons.passes_of_pooling, (2, 4, 4, 4, 3)),
-        (reasons.passes_of_pooling, (2, 4, 4, 4, 3, True)),
+        (lock.calls_in_a_row, (64, 2)),
+        (lines.squares_from, (16,)),
+        (lock.other_thread_and_back, ()),
+        *((relu.relu_by, (by,)) for by in relu.RELU),
+        (depthwise.einsum_of_windows, ()),
+        (depthwise.writing_of_results, ()),
+        (pooling.maximum_of_rows, ()),
+        (pooling.maximum_of_neighbours, (32, 1 << 11)),
+        (pooling.passes, (2, 4, 4, 4, 3)),
+        (pooling.passes, (2, 4, 4, 4, 3, True)),
         (calls.our_pooling, ("gpudl", (2, 4, 4, 3))),
-        (reasons.step, ("digits", 16)),
-        (reasons.products_of_mlp, ()),
-        (reasons.tall_product, (300, 9, 32, True)),
-        *((make, (op,)) for make in (reasons.ops_on_the_tape, reasons.ops_by_hand) for op in ("relu", "add")),
+        (profile.step, ("digits", 16)),
+        (products.products_of_mlp, ()),
+        (products.tall_product, (300, 9, 32, True)),
+        *((make, (op,)) for make in (tape.ops_on_the_tape, tape.ops_by_hand) for op in ("relu", "add")),
     ],
 )
 def test_what_is_timed_for_a_reason_runs(make: Callable[..., Callable[[], Any]], arguments: tuple[Any, ...]) -> None:
     make(*arguments)()
 
 
-def test_passes_of_pooling_take_its_maxima() -> None:
-    arrays = {}
-    passes = reasons.passes_of_pooling(1, 2, 6, 4, 3)
-    for name, cell in zip(passes.__code__.co_freevars, passes.__closure__ or (), strict=True):
-        arrays[name] = cell.cell_contents
-    passes()
-    windows = arrays["x"].reshape(2, 3, 2, 2, 2, 3)
-    np.testing.assert_array_equal(arrays["y"], windows.max(axis=(2, 4)))
-    np.testing.assert_array_equal(arrays["dx"].reshape(2, 3, 2, 2, 2, 3)[:, :, 1, :, 1], arrays["dy"])
+@pytest.mark.parametrize("with_winners", [False, True])
+def test_passes_of_pooling_are_those_of_pooling(with_winners: bool) -> None:
+    call = pooling.passes(1, 2, 6, 4, 3, with_winners)
+    cells = zip(call.__code__.co_freevars, call.__closure__ or (), strict=True)
+    arrays = {name: cell.cell_contents for name, cell in cells}
+    call()
+    pool = PoolGeometry.of((2, 6, 4, 3), 2)
+    y, winner = pool2d.max_forward(arrays["x"], pool)
+    np.testing.assert_array_equal(arrays["y"], y)
+    # Without winners all masks are ones: each input gets its window's gradient.
+    dx = pool2d.max_backward(arrays["dy"], winner, pool) if with_winners else arrays["dy"].repeat(2, 1).repeat(2, 2)
+    np.testing.assert_array_equal(arrays["dx"], dx)
 
 
 def test_jobs_run_at_the_same_time_and_say_where_they_fail() -> None:
-    one = reasons.Job(reasons.maximum_of_neighbours, (32,), threads=1)
-    assert reasons.milliseconds(0.01, one, one) > 0
+    one = timing.Job(pooling.maximum_of_rows, (), threads=1)
+    assert timing.milliseconds(0.01, one, one) > 0
     with pytest.raises(EOFError):
-        reasons.milliseconds(0.01, reasons.Job(reasons.maximum_of_neighbours, ("none",)))
+        timing.milliseconds(0.01, timing.Job(pooling.maximum_of_neighbours, ("none", 1)))
 
 
 def test_ways_take_turns() -> None:
     ways = [
-        turns.Way("two threads", reasons.maximum_of_neighbours, (32,)),
-        turns.Way("two processes", reasons.maximum_of_neighbours, (64,), processes=2, threads=1),
+        turns.Way("two threads", pooling.maximum_of_neighbours, (32, 1 << 11)),
+        turns.Way("two processes", pooling.maximum_of_neighbours, (64, 1 << 11), processes=2, threads=1),
     ]
     first, second = turns.take_turns(ways, turns=3, seconds=0.01)
     assert (first["way"], first["ratio"], first["half of the ratios"]) == ("two threads", 1, [1, 1])
@@ -192,9 +197,9 @@ def test_code_of_a_commit_is_what_its_way_imports(tmp_path: Path) -> None:
     source = tmp_path / "gpudl"
     source.mkdir()
     (source / "__init__.py").write_text("")
-    way = turns.Way("old", reasons.maximum_of_rows, (), source=str(tmp_path))
+    way = turns.Way("old", pooling.maximum_of_rows, (), source=str(tmp_path))
     assert turns.take_turns([way], turns=1, seconds=0.01)[0]["quickest"] > 0
-    elsewhere = turns.Way("old", reasons.maximum_of_rows, (), source=str(tmp_path / "elsewhere"))
+    elsewhere = turns.Way("old", pooling.maximum_of_rows, (), source=str(tmp_path / "elsewhere"))
     with pytest.raises(RuntimeError, match=r"not from .*elsewhere"):
         turns.take_turns([elsewhere], turns=1, seconds=0.01)
 

@@ -37,8 +37,7 @@ def make(name: str) -> Callable[[], Any]:
         return input_gradient(*map(int, strided.groups()))
     if name in calls.names():
         return calls.make("gpudl", name)
-    from bench.cpu.profile import built
-    from bench.cpu.reasons import step
+    from bench.cpu.profile import built, step
 
     return step(name, built(name)[1])
 

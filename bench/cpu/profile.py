@@ -52,6 +52,14 @@ def built(name: str) -> tuple[Any, int, tuple[int, ...]]:
     return getattr(models, maker)(*settings), batch, shape
 
 
+def step(network: str, batch: int) -> Callable[[], Any]:
+    """Return a training step of a network with so large a batch, which stays entered: steps.py."""
+    model, _, shape = built(network)
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((batch, *shape)).astype(np.float32)
+    return fit_step(model, x, rng.integers(0, 10, batch), steps.ENTERED, from_logits=network != "digits")
+
+
 def profile(network: str, count: int, batch: int | None = None) -> Profile:
     """Take so many steps of a network without clocks, and as many with them."""
     model, usual, shape = built(network)

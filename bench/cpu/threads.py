@@ -16,9 +16,9 @@ from typing import Any
 
 from rich.console import Console
 
-from bench.cpu import calls, reasons
+from bench.cpu import calls
 from bench.cpu.__main__ import machine
-from bench.cpu.profile import NETWORKS, built
+from bench.cpu.profile import NETWORKS, built, step
 from bench.cpu.turns import Way, can_be_without_lock, table_of, take_turns
 from gpudl.backend.numpy import batch_norm, pool2d
 
@@ -36,7 +36,7 @@ def make(work: str, share: int, finer: int = 1) -> Callable[[], Any]:
     cut = pool2d if work.startswith("pooling") else batch_norm
     cut.BLOCK //= finer
     if work not in CALLS:
-        return reasons.step(work, built(work)[1] // share)
+        return step(work, built(work)[1] // share)
     batch, height, width, channels = CALLS[work]
     shape = batch // share, height, width, channels
     if work.startswith("pooling"):

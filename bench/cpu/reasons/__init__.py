@@ -1,0 +1,1 @@
+"""Why some work falls short of its goal on the CPU; see __main__.py."""
