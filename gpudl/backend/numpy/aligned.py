@@ -8,6 +8,7 @@ from and to whole lines). To find the place costs two microseconds, so small arr
 
 from __future__ import annotations
 
+import ctypes
 import math
 
 import numpy as np
@@ -26,7 +27,7 @@ def empty(shape: tuple[int, ...], dtype: np.dtype | type) -> np.ndarray:
     if size < SMALL:
         return np.empty(shape, dtype)
     raw = np.empty(size + LINE, np.uint8)
-    return np.ndarray(shape, dtype, raw, -raw.ctypes.data % LINE)
+    return np.ndarray(shape, dtype, raw, -ctypes.addressof(ctypes.c_char.from_buffer(raw)) % LINE)
 
 
 def empty_like(x: np.ndarray) -> np.ndarray:
