@@ -121,7 +121,7 @@ def test_every_piece_is_done_once(set_threads: Callable[[int], None], count: int
                 names.add(threading.current_thread().name)
 
         workers.run(work, workers.blocks(total, 3), workers.SMALL)
-        assert sorted(done) == workers.blocks(total, 3)
+        assert tuple(sorted(done)) == workers.blocks(total, 3)
         assert len(names) <= count
 
 
@@ -156,8 +156,8 @@ def test_what_comes_later_is_done_once(set_threads: Callable[[int], None], count
     assert workers.single_threaded_blas.active, "else products meanwhile would depend on who is quicker"
     others: list[tuple[int, int]] = []
     workers.run(lambda pieces: others.extend(pieces), workers.blocks(50, 1), workers.SMALL)
-    assert sorted(others) == workers.blocks(50, 1)
-    assert found.result() == "ended" and sorted(done) == workers.blocks(50, 1)
+    assert tuple(sorted(others)) == workers.blocks(50, 1)
+    assert found.result() == "ended" and tuple(sorted(done)) == workers.blocks(50, 1)
     assert not workers.single_threaded_blas.active
 
 
@@ -215,13 +215,13 @@ def test_the_pool_may_end_before_it_comes(monkeypatch: pytest.MonkeyPatch) -> No
     found = workers.begin(lambda pieces: done.extend(pieces), workers.blocks(8, 1), workers.SMALL, lambda: None)
     workers.reset()
     now(found)
-    assert sorted(done) == workers.blocks(8, 1)
+    assert tuple(sorted(done)) == workers.blocks(8, 1)
 
 
 def test_blocks_cover_the_whole() -> None:
-    assert workers.blocks(10, 4) == [(0, 4), (4, 8), (8, 10)]
-    assert workers.blocks(3, 0) == [(0, 1), (1, 2), (2, 3)]
-    assert workers.blocks(0, 4) == []
+    assert workers.blocks(10, 4) == ((0, 4), (4, 8), (8, 10))
+    assert workers.blocks(3, 0) == ((0, 1), (1, 2), (2, 3))
+    assert workers.blocks(0, 4) == ()
 
 
 def test_the_number_of_threads_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -277,7 +277,7 @@ def test_work_inside_work_does_not_wait_for_itself(set_threads: Callable[[int], 
         done.extend(pieces)
 
     workers.run(lambda pieces: workers.run(inner, list(pieces), workers.SMALL), workers.blocks(8, 1), workers.SMALL)
-    assert sorted(done) == workers.blocks(8, 1)
+    assert tuple(sorted(done)) == workers.blocks(8, 1)
 
 
 def test_every_piece_is_worked_on_once(set_threads: Callable[[int], None]) -> None:
@@ -286,7 +286,7 @@ def test_every_piece_is_worked_on_once(set_threads: Callable[[int], None]) -> No
     for _ in range(200):
         done.clear()
         workers.run(lambda pieces: done.extend(pieces), workers.blocks(50, 1), workers.SMALL)
-        assert sorted(done) == workers.blocks(50, 1)
+        assert tuple(sorted(done)) == workers.blocks(50, 1)
 
 
 def test_nothing_is_under_way_when_an_error_arrives(set_threads: Callable[[int], None]) -> None:

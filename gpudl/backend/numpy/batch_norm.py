@@ -71,8 +71,9 @@ class _Rows:
 _rows = lru_cache(maxsize=64)(_Rows)
 
 
-def _statistics_type(x: np.ndarray) -> np.dtype:
-    return np.result_type(x.dtype, np.float32)
+@lru_cache(maxsize=16)
+def _statistics_type(given: np.dtype) -> np.dtype:
+    return np.result_type(given, np.float32)
 
 
 def forward(
@@ -89,7 +90,7 @@ def forward(
     Means and sums of squares about them are taken by blocks and joined: source Chan, Golub and LeVeque 1979, Updating
     formulae and a pairwise algorithm for computing sample variances.
     """
-    kind = _statistics_type(x)
+    kind = _statistics_type(x.dtype)
     rows = _rows(x.shape, kind, BLOCK)
     y = aligned.empty(x.shape, kind)
     source, target = rows.wide(x), rows.wide(y)
@@ -108,11 +109,12 @@ def forward(
         moves += (1 - momentum) * batch
     scale = 1 / np.sqrt(variance + kind.type(epsilon))
     factor = scale if gamma is None else scale * gamma
+    factors = rows.repeated(factor)
 
     def finish(number: int, block: slice) -> None:
         shift = (parts[0, number] - mean) * factor  # the block lies about its own mean
         out = target[block]
-        out *= rows.repeated(factor)
+        out *= factors
         out += rows.repeated(shift if beta is None else shift + beta)
 
     rows.each(finish)
@@ -127,7 +129,7 @@ def _joined(parts: np.ndarray, rows: _Rows) -> tuple[np.ndarray, np.ndarray]:
     mean = rows.shares @ means
     away = np.subtract(means, mean)
     away *= away
-    return mean, squares.sum(axis=0) / rows.rows + rows.shares @ away
+    return mean, np.add.reduce(squares) / rows.rows + rows.shares @ away
 
 
 def normalize(
@@ -157,7 +159,7 @@ def backward(
 
     In training dx = gamma scale (dy - mean(dy) - xhat mean(dy xhat)); with fixed statistics dx = gamma scale dy.
     """
-    kind = _statistics_type(x)
+    kind = _statistics_type(x.dtype)
     rows = _rows(x.shape, kind, BLOCK)
     dx = aligned.empty(x.shape, kind)
     gradient, source, target = rows.wide(dy), rows.wide(x), rows.wide(dx)
@@ -170,7 +172,7 @@ def backward(
         parts[1, number] = rows.sums_of_products(centred, gradient[block])
 
     rows.each(add_up)
-    dbeta, projected = parts.sum(axis=1)
+    dbeta, projected = np.add.reduce(parts, axis=1)
     dgamma = projected * scale
     factor = rows.repeated(scale if gamma is None else scale * gamma)
     pull = rows.repeated(dgamma * scale / max(1, x.shape[0]))

@@ -127,7 +127,7 @@ def _is_pointwise(conv: ConvGeometry) -> bool:
 
 def _size(conv: ConvGeometry) -> int:
     """Multiply-adds / 64: near enough to a count of elements for deciding whether threads pay."""
-    return conv.batch * conv.rows.out * conv.columns.out * int(np.prod(conv.kernel_shape)) // 64
+    return conv.batch * conv.rows.out * conv.columns.out * math.prod(conv.kernel_shape) // 64
 
 
 def forward(

@@ -13,6 +13,7 @@ Where numba is installed, large work of one kernel a channel is done by loops th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -20,7 +21,7 @@ import numpy as np
 
 from gpudl.backend.numpy import aligned, loops
 from gpudl.backend.numpy.dense import finish
-from gpudl.backend.numpy.workers import Piece, blocks, run
+from gpudl.backend.numpy.workers import Piece, Pieces, blocks, run
 from gpudl.shapes import DepthwiseGeometry, WindowAxis
 
 BLOCK = 1 << 18
@@ -33,16 +34,16 @@ TOGETHER = 256
 Image = tuple[slice, slice, slice]
 
 
-def _pieces(conv: DepthwiseGeometry) -> list[Piece]:
-    return blocks(conv.batch, BLOCK // max(1, int(np.prod(conv.y_shape[1:]))))
+def _pieces(conv: DepthwiseGeometry) -> Pieces:
+    return blocks(conv.batch, BLOCK // max(1, math.prod(conv.y_shape[1:])))
 
 
-def _largest(pieces: list[Piece]) -> int:
+def _largest(pieces: Pieces) -> int:
     return pieces[0][1] if pieces else 0
 
 
 def _size(conv: DepthwiseGeometry) -> int:
-    return int(np.prod(conv.y_shape)) * conv.rows.window * conv.columns.window // 4
+    return math.prod(conv.y_shape) * conv.rows.window * conv.columns.window // 4
 
 
 def _padded(images: int, conv: DepthwiseGeometry, dtype: np.dtype) -> np.ndarray:
@@ -127,7 +128,7 @@ def _repeated(kernel: np.ndarray) -> np.ndarray:
 def _loop(make: Callable[..., loops.Loop], conv: DepthwiseGeometry, *arrays: np.ndarray) -> loops.Loop | None:
     if conv.multiplier > 1:
         return None
-    return loops.loop_for(make, (conv.rows.window, conv.columns.window), int(np.prod(conv.y_shape)), *arrays)
+    return loops.loop_for(make, (conv.rows.window, conv.columns.window), math.prod(conv.y_shape), *arrays)
 
 
 def _places(conv: DepthwiseGeometry) -> tuple[int, ...]:

@@ -25,7 +25,7 @@ import numpy as np
 
 from gpudl.backend.numpy import aligned, loops, rows
 from gpudl.backend.numpy.kept import kept
-from gpudl.backend.numpy.workers import Piece, blocks, evenly, run
+from gpudl.backend.numpy.workers import Piece, Pieces, blocks, evenly, run
 from gpudl.shapes import PoolGeometry
 
 BLOCK = 1 << 19
@@ -44,7 +44,7 @@ class _Plan(NamedTuple):
     """In row-major order."""
     whole: bool
     """Whether all windows have all taps inside the input, and that is more than one."""
-    blocks: list[Piece]
+    blocks: Pieces
     most: int
     """Images of the largest block."""
     elements: int

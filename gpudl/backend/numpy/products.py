@@ -17,7 +17,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from gpudl.backend.numpy import aligned
-from gpudl.backend.numpy.workers import Piece, blocks, run, single_threaded_blas
+from gpudl.backend.numpy.workers import Piece, Pieces, blocks, run, single_threaded_blas
 
 PART, LEAST_LENGTH, MOST_PARTS = 1 << 25, 64, 8
 """Multiply-adds of one part, and rows or columns of the result in it: BLAS packs the whole of one factor anew for each,
@@ -90,7 +90,7 @@ def multiply_long(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
         out += a[:, whole:] @ b[whole:]
 
 
-def _parts(length: int, work_size: int) -> list[Piece]:
+def _parts(length: int, work_size: int) -> Pieces:
     """Cut a side of a product."""
     count = min(MOST_PARTS, 2 * max(1, round(work_size / PART / 2)), length // LEAST_LENGTH)
     part = length / count

@@ -82,12 +82,18 @@ def suits(conv: ConvGeometry, dtype: np.dtype) -> bool:
     )
 
 
-def _both_ways(matrix: np.ndarray, x: np.ndarray, between: np.ndarray, out: np.ndarray) -> None:
-    """out (a, a, n) = the transform of x (b, b, n) along both of its first axes, with `matrix` (a, b)."""
-    a, b = matrix.shape
-    half = _part(between, (a, b, x.shape[2]))
-    np.matmul(matrix, x.swapaxes(0, 1), out=half.swapaxes(0, 1))
-    np.matmul(matrix, half, out=out)
+class _BothWays:
+    """The transform of x (b, b, n) -> out (a, a, n) along both of its first axes, with `matrix` (a, b)."""
+
+    def __init__(self, matrix: np.ndarray, x: np.ndarray, between: np.ndarray, out: np.ndarray) -> None:
+        a, b = matrix.shape
+        half = _part(between, (a, b, x.shape[2]))
+        self._first = matrix, x.swapaxes(0, 1), half.swapaxes(0, 1)
+        self._second = matrix, half, out
+
+    def make(self) -> None:
+        np.matmul(*self._first)
+        np.matmul(*self._second)
 
 
 def _transformed_kernel(kernel: np.ndarray, form: Form) -> np.ndarray:
@@ -98,7 +104,7 @@ def _transformed_kernel(kernel: np.ndarray, form: Form) -> np.ndarray:
     def work(pieces: Iterator[Piece]) -> None:
         between = aligned.empty((form.read * TAPS * min(STRETCH, source.shape[2]),), np.float32)
         for start, stop in pieces:
-            _both_ways(form.kernels, source[..., start:stop], between, weights[..., start:stop])
+            _BothWays(form.kernels, source[..., start:stop], between, weights[..., start:stop]).make()
 
     run(work, blocks(source.shape[2], STRETCH), weights.size)
     return weights.reshape(form.read**2, *kernel.shape[2:])
@@ -113,7 +119,7 @@ def _joined_gradient(sums: np.ndarray, form: Form) -> np.ndarray:
         between = aligned.empty((form.read * TAPS * min(STRETCH, parts.shape[3]),), np.float32)
         for start, stop in pieces:
             total = parts[..., start:stop].sum(axis=0)
-            _both_ways(form.kernels.T, total, between, turned[..., start:stop])
+            _BothWays(form.kernels.T, total, between, turned[..., start:stop]).make()
 
     run(work, blocks(parts.shape[3], STRETCH), sums.size)
     return np.ascontiguousarray(turned.reshape(TAPS, TAPS, *sums.shape[2:]).swapaxes(0, 1))
@@ -212,10 +218,11 @@ class _Block:
         self.outputs = _part(room.second, (read**2, math.prod(tiles), conv.filters))
         """Room for the products or for transformed gradients, (36, tiles, K); the same as the inputs' on their way."""
         self._places = _part(room.second, (out, out, *tiles, conv.filters))
-        self._flat_outputs = self.outputs.reshape(read, read, -1)
-        self._flat_places = self._places.reshape(out, out, -1)
-        self._between = room.first[plan.between :]
-        self._whole = _part(self._between, (count, out * rows, out * across, conv.filters))
+        between = room.first[plan.between :]
+        self._whole = _part(between, (count, out * rows, out * across, conv.filters))
+        outputs, places = self.outputs.reshape(read, read, -1), self._places.reshape(out, out, -1)
+        self._spread_gradients = _BothWays(form.outputs.T, places, between, outputs)
+        self._join_outputs = _BothWays(form.outputs, outputs, between, places)
 
     def transform_inputs(self, x: np.ndarray, images: slice, out: np.ndarray | None = None) -> None:
         """inputs, or `out`, (36, tiles, C) = B^T d B of the block's tiles of x (N, H, W, C)."""
@@ -237,13 +244,13 @@ class _Block:
             whole[:, : band.shape[1], : band.shape[2]] = band
             band = whole
         self._places[...] = _by_places(band, self._form.out)
-        _both_ways(self._form.outputs.T, self._flat_places, self._between, self._flat_outputs)
+        self._spread_gradients.make()
 
     def write(self, y: np.ndarray, images: slice) -> np.ndarray:
         """Write A^T m A of the products in `outputs` to their places in y (N, P, Q, K); return what of y it is."""
         band = y[images, self.written]
         whole = band if band.shape == self._whole.shape else self._whole
-        _both_ways(self._form.outputs, self._flat_outputs, self._between, self._flat_places)
+        self._join_outputs.make()
         _by_places(whole, self._form.out)[...] = self._places
         if whole is not band:
             band[...] = whole[:, : band.shape[1], : band.shape[2]]

@@ -13,6 +13,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from queue import SimpleQueue
 from typing import Any, TypeAlias, TypeVar
 
@@ -22,6 +23,7 @@ from gpudl.backend.later import Later
 from gpudl.errors import UsageError
 
 Piece: TypeAlias = tuple[int, int]
+Pieces: TypeAlias = tuple[Piece, ...]
 Work: TypeAlias = Callable[[Iterator[Piece]], None]
 Result = TypeVar("Result")
 
@@ -95,7 +97,7 @@ class _Pool:
         for queue in self._queues:
             queue.put(None)
 
-    def run(self, work: Work, pieces: list[Piece]) -> None:
+    def run(self, work: Work, pieces: Pieces) -> None:
         """Have the pieces worked on by all threads, this one included; raise what any of them raised.
 
         Whoever is free takes the next piece. A thread that wakes late finds none left and keeps nobody waiting.
@@ -106,7 +108,7 @@ class _Pool:
         """Return the queues of so many threads: those that `run` takes last."""
         return self._queues[-count:]
 
-    def begin(self, work: Work, pieces: list[Piece], queues: list[SimpleQueue[_Job | None]]) -> _Job:
+    def begin(self, work: Work, pieces: Pieces, queues: list[SimpleQueue[_Job | None]]) -> _Job:
         """Let some other threads begin with the pieces."""
         job = _Job(work, pieces)
         for queue in queues:
@@ -129,7 +131,7 @@ class _Pool:
 class _Job:
     """Work, the pieces nobody has taken yet, and who takes part."""
 
-    def __init__(self, work: Work, pieces: list[Piece]) -> None:
+    def __init__(self, work: Work, pieces: Pieces) -> None:
         self.work = work
         self.waiting = deque(pieces)
         self.ended: SimpleQueue[BaseException | None] = SimpleQueue()
@@ -202,10 +204,11 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget)  # a child process has the pool, but not its threads
 
 
-def blocks(total: int, size: int) -> list[Piece]:
+@lru_cache(maxsize=1024)
+def blocks(total: int, size: int) -> Pieces:
     """Cut range(total) into [start, stop) of at most `size`."""
     size = max(1, size)
-    return [(start, min(start + size, total)) for start in range(0, total, size)]
+    return tuple((start, min(start + size, total)) for start in range(0, total, size))
 
 
 def evenly(total: int, most: int) -> int:
@@ -215,7 +218,7 @@ def evenly(total: int, most: int) -> int:
     return max(1, -(-total // count))
 
 
-def _is_to_be_shared(pieces: list[Piece], elements: int) -> bool:
+def _is_to_be_shared(pieces: Pieces, elements: int) -> bool:
     return elements >= SMALL and len(pieces) > 1 and not _place.is_at_work
 
 
@@ -226,7 +229,7 @@ def _all_threads() -> _Pool:
     return _pool
 
 
-def run(work: Work, pieces: list[Piece], elements: int) -> None:
+def run(work: Work, pieces: Pieces, elements: int) -> None:
     """Have `work` go through the pieces, on several threads at once if that pays; `work` iterates once over its share.
 
     `elements` is the size of the whole work, by which small work stays on the caller's thread.
@@ -238,7 +241,7 @@ def run(work: Work, pieces: list[Piece], elements: int) -> None:
             work(iter(pieces))
 
 
-def begin(work: Work, pieces: list[Piece], elements: int, ended: Callable[[], Result]) -> Result | Later:
+def begin(work: Work, pieces: Pieces, elements: int, ended: Callable[[], Result]) -> Result | Later:
     """As `run`, and return `ended()`; or, where the work is large, let the other threads begin and return it later.
 
     Whether it comes later depends on the work, never on the number of threads: gradients are added up in the same order
