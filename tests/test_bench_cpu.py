@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,10 @@ import numpy as np
 import pytest
 
 from bench import fit_step
-from bench.cpu import calls, chart, commits, profile, ranges, steps, threads, turns
+from bench.cpu import calls, chart, commits, profile, ranges, shares, steps, threads, turns
 from bench.cpu.__main__ import DEFAULT_FORMAT, goal_of, in_default_format, row
 from bench.cpu.reasons import depthwise, lines, lock, pooling, products, relu, tape, timing
-from gpudl.backend.numpy import batch_norm, pool2d
+from gpudl.backend.numpy import batch_norm, pool2d, workers
 from gpudl.datasets.digits import Digits
 from gpudl.shapes import PoolGeometry
 
@@ -202,6 +203,29 @@ def test_code_of_a_commit_is_what_its_way_imports(tmp_path: Path) -> None:
     elsewhere = turns.Way("old", pooling.maximum_of_rows, (), source=str(tmp_path / "elsewhere"))
     with pytest.raises(RuntimeError, match=r"not from .*elsewhere"):
         turns.take_turns([elsewhere], turns=1, seconds=0.01)
+
+
+def test_shares_of_two_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The caller is alone for 20 ms; then the two share eight pieces of 5 ms, in which they sleep."""
+    monkeypatch.setenv("GPUDL_NUM_THREADS", "2")
+    workers.reset()
+
+    def work(pieces: Iterator[workers.Piece]) -> None:
+        for _ in pieces:
+            time.sleep(0.005)
+
+    def call() -> None:
+        time.sleep(0.02)
+        workers.run(work, workers.blocks(8, 1), workers.SMALL)
+
+    join_in = workers._Job.join_in
+    found = shares.shares(call, 3)
+    assert workers._Job.join_in is join_in, "nothing stays watched"
+    assert found.works == 1
+    assert found.alone >= 20 and found.sharing >= 5 and found.other >= 5
+    assert found.sharing + found.other >= 40
+    assert max(found.sharing_computing, found.other_computing) < 5, "who sleeps does not compute"
+    workers.reset()
 
 
 def test_a_commit_is_unpacked_or_refused(tmp_path: Path) -> None:
