@@ -204,7 +204,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget)  # a child process has the pool, but not its threads
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)
 def blocks(total: int, size: int) -> Pieces:
     """Cut range(total) into [start, stop) of at most `size`."""
     size = max(1, size)
