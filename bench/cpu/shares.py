@@ -136,7 +136,7 @@ def table_of(found: dict[str, Shares]) -> Table:
     }
     for words, of in lines.items():
         table.add_row(words, *(f"{of(each):.3g}" for each in found.values()))
-    table.add_row("pieces of work shared", *(f"{each.works:.0f}" for each in found.values()))
+    table.add_row("works that are shared", *(f"{each.works:.0f}" for each in found.values()))
     return table
 
 

@@ -239,6 +239,12 @@ def test_windows_of_more_than_255_elements_find_their_winner(put: Any, rng: np.r
         check_close("dx", tensor.grad, x, 0.0)
 
 
+@pytest.mark.parametrize("shape", [(0, 4, 4, 2), (2, 4, 4, 0)])
+@pytest.mark.parametrize("dtype", ["float32", "int32"])
+def test_nothing_pools_to_nothing(shape: tuple[int, ...], dtype: str) -> None:
+    assert ops.max_pool2d(np.zeros(shape, dtype), pool_size=2).shape == (shape[0], 2, 2, shape[3])
+
+
 def test_a_window_of_minus_infinity_has_a_winner(put: Any) -> None:
     x = np.full((1, 2, 2, 1), -np.inf)
     tensor = Tensor(put(x), requires_grad=True)

@@ -1,6 +1,6 @@
 """Why some work falls short of its goal on the CPU: `python -m bench.cpu.reasons`.
 
-Each line is a figure of docs/performance.md.
+What docs/performance.md says of them rests on these figures.
 """
 
 from __future__ import annotations

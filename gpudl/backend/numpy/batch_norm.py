@@ -17,11 +17,11 @@ import numpy as np
 from gpudl.backend.numpy import aligned
 from gpudl.backend.numpy.constants import ones
 from gpudl.backend.numpy.rows import repeated, rows_together
-from gpudl.backend.numpy.workers import Piece, blocks, run
+from gpudl.backend.numpy.workers import Piece, blocks, run, single_threaded_blas
 
 BLOCK = 1 << 18
-"""Most elements of one block; as many are two blocks. In smaller ones two threads wait for the interpreter between many
-short steps (measured)."""
+"""Elements of one block at most, but for what fills up a long row; as many are two blocks. In smaller ones two threads
+wait for the interpreter between many short steps (measured)."""
 
 
 class _Rows:
@@ -33,7 +33,7 @@ class _Rows:
         self.width = self.together * columns
         self.size = rows * columns
         long = rows // self.together
-        count = max(2, -(-self.size // block)) if self.size >= block else 1
+        count = 2 * -(-self.size // (2 * block)) if self.size >= block else 1
         self.pieces = blocks(long, -(-long // count))
         self.longest = self.pieces[0][1] if self.pieces else 0
         lengths = [(stop - start) * self.together for start, stop in self.pieces]
@@ -126,10 +126,11 @@ def _joined(parts: np.ndarray, rows: _Rows) -> tuple[np.ndarray, np.ndarray]:
     means, squares = parts
     if len(means) == 1:
         return means[0], squares[0] / rows.rows
-    mean = rows.shares @ means
-    away = np.subtract(means, mean)
-    away *= away
-    return mean, np.add.reduce(squares) / rows.rows + rows.shares @ away
+    with single_threaded_blas:
+        mean = rows.shares @ means
+        away = np.subtract(means, mean)
+        away *= away
+        return mean, np.add.reduce(squares) / rows.rows + rows.shares @ away
 
 
 def normalize(

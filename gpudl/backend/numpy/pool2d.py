@@ -7,7 +7,7 @@ a mask for each tap, all ones or all zeros, and what of a gradient's bits the ma
 gradient, infinite or not a number, losers get 0.
 
 Memory plan. A few images, their maxima and winners lie in the third-level cache while one tap after the other goes over
-them, in the place of the result. Gradients of windows that do not overlap go straight to their places, all taps in one
+them, in the place of the result. Gradients of windows that tile the images go straight to their places, all taps in one
 call, in which NumPy widens the masks a few thousand numbers at a time (`rows.short`): nothing else is as large as a
 block but the masks, a byte each.
 
@@ -120,7 +120,7 @@ def _take_maxima(images: np.ndarray, best: np.ndarray, plan: _Plan) -> None:
 
 def _count_losers(images: np.ndarray, best: np.ndarray, number: np.ndarray, lost: np.ndarray, plan: _Plan) -> None:
     """number (n, P, Q, C) = of taps before the first whose input is the maximum; `lost` is room for booleans."""
-    largest = best.max()
+    largest = best.max() if best.size else 0
     has_nan = largest != largest
     taps = plan.taps[:-1] if plan.whole else plan.taps  # what none before has won the last one has
     straight = plan.whole and number.itemsize == 1  # the first comparison is the first count
@@ -169,9 +169,9 @@ def _to_winners_of_tiles(share: Share, pool: PoolGeometry, plan: _Plan) -> None:
     """Fill dx, all taps at once."""
     R, S = pool.rows.window, pool.columns.window
     masks = _room((R * S, plan.most, *pool.y_shape[1:]), np.dtype(np.int8))
+    taps = np.arange(R * S, dtype=np.min_scalar_type(R * S - 1)).reshape(-1, 1, 1, 1, 1)
     for gradient, number, target in share:
         n, P, Q, C = number.shape
-        taps = np.arange(R * S, dtype=number.dtype).reshape(-1, 1, 1, 1, 1)
         mask = _mask(number, taps, masks[:, :n]).reshape(R, S, n, P, Q, C)
         by_taps = target.reshape(n, P, R, Q, S, C).transpose(2, 4, 0, 1, 3, 5)
         np.bitwise_and(_bits(gradient), mask, out=_bits(by_taps))
