@@ -2,8 +2,8 @@
 
 NumPy's arrays begin at any multiple of 16 bytes. A register of AVX-512 is as long as a line of the cache, 64 bytes, so
 each that is read from or written to such an array touches two lines. In the cache that doubles what a pass takes that
-writes elsewhere than it reads, and adds a quarter to those in place (g * g of 65,536 numbers: 17 microseconds, and 8
-from and to whole lines). To find the place costs two microseconds, so small arrays are left as NumPy makes them.
+writes elsewhere than it reads, and adds a quarter to those in place. To find the place costs a microsecond, and five
+where the cache is full of a step's numbers (measured), so small arrays are left as NumPy makes them.
 """
 
 from __future__ import annotations
