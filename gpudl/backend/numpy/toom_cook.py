@@ -12,6 +12,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from gpudl import config
 from gpudl.shapes import ConvGeometry
 
 TAPS = 3
@@ -64,6 +65,17 @@ MOST_CHANNELS, GAIN = 32, 0.9
 """Where five at once are taken: where so few channels are summed that the error stays under 1e-5 of the largest number
 (in thousands of draws it was 7.7e-6 at most, with 64 channels 1.1e-5); and where they take at most 0.9 of the products.
 14x14 outputs are three tiles of five each way, or four of four: 441 products for 576."""
+
+
+def is_possible(conv: ConvGeometry, dtype: np.dtype) -> bool:
+    """Whether a convolution can be made by transforms, and may be: in "highest" precision their error is too large."""
+    return dtype == np.float32 and _is_plain(conv) and config.float32_precision() != "highest"
+
+
+@lru_cache(maxsize=256)
+def _is_plain(conv: ConvGeometry) -> bool:
+    axes = conv.rows, conv.columns
+    return conv.groups == 1 and all(axis.window == TAPS and axis.stride == axis.dilation == 1 for axis in axes)
 
 
 @lru_cache(maxsize=256)

@@ -27,13 +27,13 @@ from functools import lru_cache
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from gpudl import config
 from gpudl.backend.later import Later
 from gpudl.backend.numpy import aligned
+from gpudl.backend.numpy.bands import Bands
 from gpudl.backend.numpy.kept import kept
 from gpudl.backend.numpy.rows import finish_rows
-from gpudl.backend.numpy.toom_cook import TAPS, Form, form_for
-from gpudl.backend.numpy.workers import SMALL, Piece, begin, blocks, evenly, run
+from gpudl.backend.numpy.toom_cook import TAPS, Form, form_for, is_possible
+from gpudl.backend.numpy.workers import Piece, begin, blocks, run
 from gpudl.shapes import ConvGeometry
 
 BLOCK = 3 << 17
@@ -43,12 +43,8 @@ time waiting for the interpreter; measured best from 32 to 128 channels."""
 STRETCH = 1 << 14
 """Kernels of 3x3 transformed at once: a mebibyte."""
 
-SPREAD, FEWEST_BLOCKS = 600, 4
-"""A block has at least a tile for so many numbers of the kernel, which it reads anew; but there are blocks for several
-threads."""
-
-WORTH = 2
-"""Outputs that count as one where it is asked whether threads pay: the steps of small blocks are short (measured)."""
+SPREAD = 600
+"""A block has at least a tile for so many numbers of the kernel, which it reads anew."""
 
 FEWEST_CHANNELS, FEWEST_TILES, MOST_WASTE = 16, 16, 1.6
 """Where patches and one product are quicker (measured): fewer channels or filters; fewer tiles in the batch, over which
@@ -65,14 +61,8 @@ Memo = dict[str, np.ndarray]
 """What a forward pass leaves for the kernel gradient: the transformed "inputs"."""
 
 
-def suits(conv: ConvGeometry, dtype: np.dtype) -> bool:
-    """Whether a convolution is to be made this way. Never in "highest" precision: the error is some three times that of
-    the definition, and that of tiles of 5x5 some ten times."""
-    axes = conv.rows, conv.columns
-    if dtype != np.float32 or conv.groups > 1 or config.float32_precision() == "highest":
-        return False
-    if not all(axis.window == TAPS and axis.stride == axis.dilation == 1 for axis in axes):
-        return False
+@lru_cache(maxsize=256)
+def _pays(conv: ConvGeometry) -> bool:
     form = form_for(conv)
     tiles = math.prod(form.tiles(conv))
     return (
@@ -80,6 +70,12 @@ def suits(conv: ConvGeometry, dtype: np.dtype) -> bool:
         and tiles * conv.batch >= FEWEST_TILES
         and tiles * form.out**2 <= MOST_WASTE * conv.rows.out * conv.columns.out
     )
+
+
+def suits(conv: ConvGeometry, dtype: np.dtype) -> bool:
+    """Whether a convolution is to be made this way. Never in "highest" precision: the error is some three times that of
+    the definition, and that of tiles of 5x5 some ten times."""
+    return is_possible(conv, dtype) and _pays(conv)
 
 
 class _BothWays:
@@ -125,23 +121,15 @@ def _joined_gradient(sums: np.ndarray, form: Form) -> np.ndarray:
     return np.ascontiguousarray(turned.reshape(TAPS, TAPS, *sums.shape[2:]).swapaxes(0, 1))
 
 
-class _Plan:
-    """How the tiles of a batch are cut into blocks: so many images, or bands of so many rows of one image's tiles."""
+class _Plan(Bands):
+    """How a convolution is made: the form of its tiles, and how the batch is cut into blocks of rows of them."""
 
     def __init__(self, conv: ConvGeometry, block: int, keeps_inputs: bool) -> None:
         self.conv, self.form = conv, form_for(conv)
         out, read = self.form.out, self.form.read
-        self.down, self.across = self.form.tiles(conv)
+        down, self.across = self.form.tiles(conv)
         tiles = max(1, block // (read**2 * (conv.channels + conv.filters)), conv.channels * conv.filters // SPREAD)
-        self.work = conv.batch * conv.rows.out * conv.columns.out * conv.filters // WORTH
-        if self.work >= SMALL:
-            tiles = min(tiles, max(1, conv.batch * self.down * self.across // FEWEST_BLOCKS))
-        images = tiles // (self.down * self.across)
-        self.images = evenly(conv.batch, images) if images > 1 else 1
-        rows = self.down if images > 0 else max(1, tiles // self.across)
-        self.rows = -(-self.down // -(-self.down // rows))
-        self.bands = -(-self.down // self.rows)
-        self.count = -(-conv.batch // self.images) * self.bands
+        super().__init__(conv, down, tiles // self.across)
         tiles = self.images * self.rows * self.across
         width = (out * self.across + 2) * self.images * conv.channels
         self.padded, half = (out * self.rows + 2) * width, self.rows * read * width
@@ -172,11 +160,8 @@ class _Workspace:
 
     def block(self, number: int) -> tuple[_Block, slice]:
         """Return a block's views, and which images are in it."""
-        plan = self.plan
-        group, band = divmod(number, plan.bands)
-        first = group * plan.images
-        images = slice(first, min(first + plan.images, plan.conv.batch))
-        key = images.stop - first, band
+        images, band = self.plan.block(number)
+        key = images.stop - images.start, band
         found = self._blocks.get(key)
         if found is None:
             found = self._blocks[key] = _Block(self, *key)
@@ -189,13 +174,13 @@ class _Block:
     def __init__(self, room: _Workspace, count: int, band: int) -> None:
         plan, conv, form = room.plan, room.plan.conv, room.plan.form
         self._form, out, read = form, form.out, form.read
-        first, last = band * plan.rows, min((band + 1) * plan.rows, plan.down)
-        rows, across = last - first, plan.across
-        self.written = slice(out * first, out * last)
+        strips = plan.of_band(band)
+        rows, across = len(strips), plan.across
+        self.written = slice(out * strips.start, out * strips.stop)
         """The rows of the output that it makes."""
         height, width = out * rows + 2, out * across + 2
         padded = _part(room.first, (height, width, count, conv.channels))
-        top = out * first - conv.rows.before  # the row of x where the block begins to read
+        top = out * strips.start - conv.rows.before  # the row of x where the block begins to read
         above = min(height, max(0, -top))
         stop = max(above, min(height, conv.rows.size - top))  # a block may lie in the padding altogether
         left = conv.columns.before

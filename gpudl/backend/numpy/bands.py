@@ -1,0 +1,41 @@
+"""A batch of images whose rows are taken several at a time, cut into blocks: some images, or a band of one image."""
+
+from __future__ import annotations
+
+from gpudl.backend.numpy.workers import SMALL, evenly
+from gpudl.shapes import ConvGeometry
+
+FEWEST = 4
+"""Blocks of work that is worth sharing, if there are as many rows."""
+
+WORTH = 2
+"""Outputs that count as one where it is asked whether threads pay: the steps of small blocks are short (measured)."""
+
+
+class Bands:
+    """Blocks for `conv` of some `at_once` out of `strips` of each image, "strips" being whatever rows go together."""
+
+    def __init__(self, conv: ConvGeometry, strips: int, at_once: int) -> None:
+        self.batch, self.strips = conv.batch, strips
+        self.work = conv.batch * conv.rows.out * conv.columns.out * conv.filters // WORTH
+        """Its size, by which it is shared among threads."""
+        if self.work >= SMALL:
+            at_once = min(at_once, max(1, conv.batch * strips // FEWEST))
+        images = at_once // strips
+        self.images = evenly(conv.batch, images) if images > 1 else 1
+        """Images of a block, at most."""
+        rows = strips if images > 0 else max(1, at_once)
+        self.rows = -(-strips // -(-strips // rows))
+        """Strips of a band, at most."""
+        self.bands = -(-strips // self.rows)
+        self.count = -(-conv.batch // self.images) * self.bands
+
+    def block(self, number: int) -> tuple[slice, int]:
+        """Return which images are in a block, and which band of them it is."""
+        group, band = divmod(number, self.bands)
+        first = group * self.images
+        return slice(first, min(first + self.images, self.batch)), band
+
+    def of_band(self, band: int) -> range:
+        """Return the strips of a band."""
+        return range(band * self.rows, min((band + 1) * self.rows, self.strips))
