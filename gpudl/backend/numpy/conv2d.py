@@ -18,7 +18,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from gpudl.backend.later import Later, now
-from gpudl.backend.numpy import aligned, turned, winograd, winograd_1d
+from gpudl.backend.numpy import aligned, strips, turned, winograd
 from gpudl.backend.numpy.dense import finish
 from gpudl.backend.numpy.kept import kept
 from gpudl.backend.numpy.products import multiply, multiply_long, product
@@ -146,8 +146,8 @@ def forward(
         y = product(x.reshape(-1, conv.channels), kernel[0, 0])
         finish(y, bias, relu)
         return y.reshape(conv.y_shape)
-    if winograd_1d.suits(conv, x.dtype):
-        return winograd_1d.forward(x, kernel, bias, conv, relu)
+    if strips.suits(conv, x.dtype):
+        return strips.forward(x, kernel, bias, conv, relu)
     if winograd.suits(conv, x.dtype):
         return winograd.forward(x, kernel, bias, conv, relu, memo)
     y = aligned.empty(conv.y_shape, x.dtype)
@@ -214,8 +214,8 @@ def begin_kernel_gradient(
     groups, filters = conv.groups, conv.filters // conv.groups
     if _is_pointwise(conv):
         return product(x.reshape(-1, conv.channels).T, dy.reshape(-1, conv.filters)).reshape(conv.kernel_shape)
-    if winograd_1d.suits(conv, x.dtype):
-        return winograd_1d.begin_kernel_gradient(x, dy, conv)
+    if strips.suits(conv, x.dtype):
+        return strips.begin_kernel_gradient(x, dy, conv)
     if winograd.suits(conv, x.dtype):
         return winograd.begin_kernel_gradient(x, dy, conv, memo)
     images = _images_per_block(conv)

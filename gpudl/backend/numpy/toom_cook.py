@@ -1,4 +1,5 @@
-"""The transforms of Winograd's F(m x m, 3x3): m x m outputs of a 3x3 convolution by (m + 2)^2 products.
+"""The transforms of Winograd's convolutions: F(m, r), m outputs of a window of r taps by m + r - 1 products, for each
+axis or for one.
 
 A convolution multiplies two polynomials, and a polynomial is known by its values at enough points, one of which may be
 infinity. The more outputs at once, the fewer products for each, the larger the numbers in the transforms, and so the
@@ -12,38 +13,36 @@ from functools import lru_cache
 
 import numpy as np
 
-from gpudl import config
-from gpudl.shapes import ConvGeometry
+from gpudl.shapes import ConvGeometry, WindowAxis
 
 TAPS = 3
 
 
 class Form:
-    """One m, by the points besides infinity: tiles of `out` x `out` outputs, of which each depends on `read` x `read`
-    inputs.
-    """
+    """Products for some outputs of a convolution of one axis: A^T [(G g) * (B^T d)]."""
 
-    inputs: np.ndarray
-    """B^T (read, read)."""
-    kernels: np.ndarray
-    """G (read, 3)."""
-    outputs: np.ndarray
-    """A^T (out, read)."""
+    def __init__(self, inputs: np.ndarray, kernels: np.ndarray, outputs: np.ndarray) -> None:
+        self.inputs, self.kernels, self.outputs = (
+            np.ascontiguousarray(matrix, np.float32) for matrix in (inputs, kernels, outputs)
+        )
+        """B^T (products, inputs), G (products, taps), A^T (outputs, products)."""
+        self.out, self.read = outputs.shape
+        """The outputs, and the products, which with a stride of 1 are as many as the inputs."""
 
-    def __init__(self, *points: float) -> None:
-        self.out, self.read = len(points) - 1, len(points) + 1
-        self.inputs, self.kernels, self.outputs = self._transforms(np.array(points))
-
-    def _transforms(self, points: np.ndarray) -> tuple[np.ndarray, ...]:
-        """Construct the matrices, as Toom and Cook do."""
-        others = [np.delete(points, i) for i in range(len(points))]
-        inputs = np.zeros((self.read, self.read))
-        for row, roots in zip(inputs, [*others, points], strict=True):
+    @staticmethod
+    def of(*points: float, taps: int = TAPS) -> Form:
+        """Construct it as Toom and Cook do, of the points besides infinity."""
+        finite = np.array(points)
+        read = len(points) + 1
+        out = read + 1 - taps
+        others = [np.delete(finite, i) for i in range(len(points))]
+        inputs = np.zeros((read, read))
+        for row, roots in zip(inputs, [*others, finite], strict=True):
             row[: len(roots) + 1] = np.poly(roots)[::-1]
-        scale = np.array([np.prod(point - rest) for point, rest in zip(points, others, strict=True)])
-        kernels = np.vstack([np.vander(points, TAPS, increasing=True) / scale[:, None], np.eye(TAPS)[-1:]])
-        outputs = np.vstack([np.vander(points, self.out, increasing=True), np.eye(self.out)[-1:]]).T
-        return tuple(np.ascontiguousarray(matrix, np.float32) for matrix in (inputs, kernels, outputs))
+        scale = np.array([np.prod(point - rest) for point, rest in zip(finite, others, strict=True)])
+        kernels = np.vstack([np.vander(finite, taps, increasing=True) / scale[:, None], np.eye(taps)[-1:]])
+        outputs = np.vstack([np.vander(finite, out, increasing=True), np.eye(out)[-1:]]).T
+        return Form(inputs, kernels, outputs)
 
     def tiles(self, conv: ConvGeometry) -> tuple[int, int]:
         """Return how many tiles cover an image, down and across."""
@@ -55,27 +54,54 @@ class Form:
         return down * across * self.read**2
 
 
-FOUR = Form(0, 2 / 3, -2 / 3, 3 / 2, -3 / 2)
+FOUR = Form.of(0, 2 / 3, -2 / 3, 3 / 2, -3 / 2)
 """0, 1, -1, 2, -2 give four times the error (measured)."""
 
-FIVE = Form(0, -4 / 3, -3 / 4, 1 / 2, 1, 9 / 4)
+FIVE = Form.of(0, -4 / 3, -3 / 4, 1 / 2, 1, 9 / 4)
 """Close to the best that a random search found; 0, 1, -1, 1/2, -2, -1/2 give nearly twice the error (measured)."""
+
+OUT = FOUR.out
+"""Outputs of `strip_form`."""
+
+_OF_TAPS = {1: Form(np.eye(OUT), np.ones((OUT, 1)), np.eye(OUT)), 2: Form.of(0, 1, -1, 2, taps=2), TAPS: FOUR}
+
+
+def strip_form(axis: WindowAxis) -> Form | None:
+    """Return a form of four outputs for a window with a stride; None where it would have too many taps.
+
+    The inputs at each place within a stride meet taps of their own: several forms, whose products are joined.
+    """
+    return _strip_form(axis.window, axis.stride)
+
+
+@lru_cache(maxsize=64)
+def _strip_form(window: int, stride: int) -> Form | None:
+    phases = [_OF_TAPS.get(len(range(first, window, stride))) for first in range(min(stride, window))]
+    forms = [form for form in phases if form is not None]
+    if len(forms) < len(phases):
+        return None
+    products = sum(form.read for form in forms)
+    inputs, kernels = np.zeros((products, (OUT - 1) * stride + window)), np.zeros((products, window))
+    start = 0
+    for first, form in enumerate(forms):
+        rows = slice(start, start + form.read)
+        own = inputs[rows, first::stride]
+        own[:, : form.inputs.shape[1]] = form.inputs
+        kernels[rows, first::stride] = form.kernels
+        start = rows.stop
+    return Form(inputs, kernels, np.hstack([form.outputs for form in forms]))
+
+
+def is_possible(conv: ConvGeometry) -> bool:
+    """Whether a convolution can be made of tiles of both axes."""
+    axes = conv.rows, conv.columns
+    return conv.groups == 1 and all(axis.window == TAPS and axis.stride == axis.dilation == 1 for axis in axes)
+
 
 MOST_CHANNELS, GAIN = 32, 0.9
 """Where five at once are taken: where so few channels are summed that the error stays under 1e-5 of the largest number
 (in thousands of draws it was 7.7e-6 at most, with 64 channels 1.1e-5); and where they take at most 0.9 of the products.
 14x14 outputs are three tiles of five each way, or four of four: 441 products for 576."""
-
-
-def is_possible(conv: ConvGeometry, dtype: np.dtype) -> bool:
-    """Whether a convolution can be made by transforms, and may be: in "highest" precision their error is too large."""
-    return dtype == np.float32 and _is_plain(conv) and config.float32_precision() != "highest"
-
-
-@lru_cache(maxsize=256)
-def _is_plain(conv: ConvGeometry) -> bool:
-    axes = conv.rows, conv.columns
-    return conv.groups == 1 and all(axis.window == TAPS and axis.stride == axis.dilation == 1 for axis in axes)
 
 
 @lru_cache(maxsize=256)

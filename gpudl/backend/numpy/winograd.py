@@ -27,6 +27,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
+from gpudl import config
 from gpudl.backend.later import Later
 from gpudl.backend.numpy import aligned
 from gpudl.backend.numpy.bands import Bands
@@ -66,7 +67,8 @@ def _pays(conv: ConvGeometry) -> bool:
     form = form_for(conv)
     tiles = math.prod(form.tiles(conv))
     return (
-        min(conv.channels, conv.filters) >= FEWEST_CHANNELS
+        is_possible(conv)
+        and min(conv.channels, conv.filters) >= FEWEST_CHANNELS
         and tiles * conv.batch >= FEWEST_TILES
         and tiles * form.out**2 <= MOST_WASTE * conv.rows.out * conv.columns.out
     )
@@ -75,7 +77,7 @@ def _pays(conv: ConvGeometry) -> bool:
 def suits(conv: ConvGeometry, dtype: np.dtype) -> bool:
     """Whether a convolution is to be made this way. Never in "highest" precision: the error is some three times that of
     the definition, and that of tiles of 5x5 some ten times."""
-    return is_possible(conv, dtype) and _pays(conv)
+    return dtype == np.float32 and _pays(conv) and config.float32_precision() != "highest"
 
 
 class _BothWays:
