@@ -21,7 +21,6 @@ Source: Lavin and Gray 2015, arXiv 1509.09308, for one axis.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from functools import lru_cache
 from itertools import groupby
@@ -47,10 +46,10 @@ BLOCK = 1 << 19
 MOST_SHARES = 8
 """Sums that the kernel gradient is made of."""
 
-FEW, MANY, FEWER = 16, 48, 0.7
-"""Channels C and filters K with which it is quicker, C K <= 16 (C + K): twice as many of both, or this many of the one
-and any number of the other. More is quicker where tiles of both axes are not to be had, and at most 0.7 of the products
-of the definition are made (measured)."""
+FEW, MANY, FEWER = 18, 54, 0.7
+"""Channels C and filters K with which it is quicker, C K <= 18 (C + K), about twice as many of both, or this many of
+the one and any number of the other; fewer where more outputs are made than are kept. More is quicker where tiles of
+both axes are not to be had, and at most 0.7 of the products of the definition are made (measured)."""
 
 MOST_FILTERS, FEWEST_PIXELS, MOST_WASTE = 6, 256, 1.35
 """Where patches and one product, or tiles of 5x5, are quicker (measured): more filters for each channel; fewer outputs
@@ -76,9 +75,9 @@ def _pays(conv: ConvGeometry) -> bool:
     plan = _plan(conv, BLOCK)
     products = plan.form.read * plan.shifts * plan.pixels / (OUT * rows.window * plan.step * columns.window)
     has_fewer = products <= FEWER and not is_possible(conv)
-    if products > 1 or channels * filters > (MANY if has_fewer else FEW) * (channels + filters):
-        return False
-    return OUT * plan.strips * plan.step * plan.across <= MOST_WASTE * rows.out * columns.out
+    waste = OUT * plan.strips * plan.step * plan.across / (rows.out * columns.out)
+    most = MANY if has_fewer else FEW
+    return products <= 1 and waste <= MOST_WASTE and waste * channels * filters <= most * (channels + filters)
 
 
 def suits(conv: ConvGeometry, dtype: np.dtype) -> bool:
@@ -99,13 +98,14 @@ class _Strips(NamedTuple):
     matrix: np.ndarray
     """What their rows are multiplied by."""
 
-    def of(self, x: np.ndarray, images: slice) -> np.ndarray:
-        """View some images of x (N, H, W, C), contiguous, as strips, which may share rows: (n, strips, rows, W * C)."""
-        _, height, width, channels = x.shape
+    def of(self, x: np.ndarray, used: int) -> np.ndarray:
+        """View x (N, H, W, C), contiguous, as strips, which may share rows: (N, strips, rows, used of the W * C)."""
+        count, height, width, channels = x.shape
+        shape = count, self.places.stop - self.places.start, self.rows, used
+        if not self.rows:
+            return np.empty(shape, x.dtype)
         row = width * channels * x.itemsize
-        shape = images.stop - images.start, self.places.stop - self.places.start, self.rows, width * channels
-        strides = height * row, self.apart * row, row, x.itemsize
-        return np.ndarray(shape, x.dtype, x, images.start * strides[0] + self.start * row, strides)
+        return np.ndarray(shape, x.dtype, x, self.start * row, (height * row, self.apart * row, row, x.itemsize))
 
 
 def _alike(strips: range, size: int, before: int, apart: int, matrix: np.ndarray) -> list[_Strips]:
@@ -150,8 +150,24 @@ class _Plan(Bands):
         rows = self.images * self.rows * self.across
         self.first = (form.read * rows + self.shifts) * self.deep
         """Numbers for the inputs of a block, and for what shifts read behind them."""
-        self.taps = _placed(self)
         self.room = self.first + self.shifts * form.read * (rows + 1) * self.wide
+        self.left = conv.columns.before * conv.channels
+        """Where images begin in rows of `across` steps; `used` are their numbers that lie in these."""
+        self.used = max(0, min(conv.columns.size * conv.channels, self.across * self.deep - self.left))
+        bands = [self.of_band(band) for band in range(self.bands)]
+        apart = OUT * conv.rows.stride
+        self.reads = [_alike(band, conv.rows.size, conv.rows.before, apart, form.inputs) for band in bands]
+        self.writes = [_alike(band, conv.rows.out, 0, OUT, form.outputs.T) for band in bands]
+        self.taps = _placed(self)
+
+    def read(self, x: np.ndarray) -> list[list[np.ndarray]]:
+        """View x (N, H, W, C) as the strips of each band that are read."""
+        x = np.ascontiguousarray(x)
+        return [[alike.of(x, self.used) for alike in band] for band in self.reads]
+
+    def written(self, y: np.ndarray) -> list[list[np.ndarray]]:
+        """View y (N, P, Q, K), contiguous, as the strips of each band that are written."""
+        return [[alike.of(y, self.conv.columns.out * self.conv.filters) for alike in band] for band in self.writes]
 
 
 _plan = lru_cache(maxsize=64)(_Plan)
@@ -165,18 +181,25 @@ class _Workspace:
         self.first, self.second = room[: plan.first], room[plan.first :]
         self._blocks: dict[tuple[int, int], _Block] = {}
 
+        self._clean: _Block | None = None
+
     @staticmethod
     def of(plan: _Plan) -> _Workspace:
-        """Return this thread's workspace for a plan."""
-        return kept(_Workspace, plan, plan.room)
+        """Return this thread's workspace for a plan, where others may have left anything."""
+        room = kept(_Workspace, plan, plan.room)
+        room._clean = None
+        return room
 
     def block(self, number: int) -> tuple[_Block, slice]:
-        """Return a block's views, and which images are in it."""
+        """Return a block's views, with zeros in the padding, and which images are in it."""
         images, band = self.plan.block(number)
         key = images.stop - images.start, band
         found = self._blocks.get(key)
         if found is None:
             found = self._blocks[key] = _Block(self, *key)
+        if found is not self._clean:
+            found.clear()
+            self._clean = found
         return found, images
 
 
@@ -184,24 +207,18 @@ class _Block:
     """Views of a workspace for blocks of so many images, or for one band of an image."""
 
     def __init__(self, room: _Workspace, count: int, band: int) -> None:
-        plan, conv, form = room.plan, room.plan.conv, room.plan.form
-        strips, across, deep, wide = plan.of_band(band), plan.across, plan.deep, plan.wide
-        self.written = slice(OUT * strips.start, min(OUT * strips.stop, conv.rows.out))
-        """The rows of the output that it makes."""
-        shape = count, len(strips), across
-        rows = math.prod(shape)
+        plan, form, self.band = room.plan, room.plan.form, band
+        strips, across, deep, wide = len(plan.of_band(band)), plan.across, plan.deep, plan.wide
+        rows = count * strips * across
         inputs = room.first[: form.read * rows * deep]
         self.inputs = inputs.reshape(form.read, rows, deep)
         """Transformed inputs, (6, steps, C of a step)."""
-        whole = inputs.reshape(form.read, *shape[:2], across * deep)
-        left = conv.columns.before * conv.channels
-        right = min(left + conv.columns.size * conv.channels, across * deep)
+        whole = inputs.reshape(form.read, count, strips, across * deep)
+        right = plan.left + plan.used
         behind = room.first[inputs.size : inputs.size + plan.shifts * deep]
-        reads = _alike(strips, conv.rows.size, conv.rows.before, OUT * conv.rows.stride, form.inputs)
-        by_strips = whole.transpose(1, 2, 0, 3)
-        self._reads = [(alike, by_strips[:, alike.places, :, left:right]) for alike in reads if alike.rows]
-        in_padding = [by_strips[:, alike.places] for alike in reads if not alike.rows]
-        self._outside = [part for part in (whole[..., :left], whole[..., right:], behind, *in_padding) if part.size]
+        self._outside = whole[..., : plan.left], whole[..., right:], behind
+        by_strips = whole[..., plan.left : right].transpose(1, 2, 0, 3)
+        self._reads = [(alike.matrix, by_strips[:, alike.places]) for alike in plan.reads[band]]
 
         number = inputs.itemsize
         shifted = plan.shifts, form.read, deep, rows
@@ -214,40 +231,40 @@ class _Block:
         steps = (form.read * size - wide) * number, size * number, wide * number, number
         self.products = as_strided(stretch, (plan.shifts, form.read, rows, wide), steps)
         """Room for the products, each shift so many steps before where its outputs are."""
-        used = conv.columns.out * conv.filters
-        joined = *shape[:2], plan.shifts * form.read, used
-        steps = len(strips) * across * wide * number, across * wide * number, size * number, number
+        row = plan.conv.columns.out * plan.conv.filters
+        joined = count, strips, plan.shifts * form.read, row
+        steps = strips * across * wide * number, across * wide * number, size * number, number
         source = as_strided(stretch, joined, steps, writeable=False)
-        ways = _alike(strips, conv.rows.out, 0, OUT, form.outputs.T)
-        self._writes = [
-            (alike._replace(matrix=np.tile(alike.matrix.T, plan.shifts)), source[:, alike.places]) for alike in ways
-        ]
+        writes = plan.writes[band]
+        self._writes = [(np.tile(alike.matrix.T, plan.shifts), source[:, alike.places]) for alike in writes]
 
         gradients = room.second[: form.read * rows * wide]
         self.gradients = gradients.reshape(form.read, rows, wide)
-        """Room for transformed gradients, (6, rows of steps, step * K); the products' on their way."""
-        whole = gradients.reshape(form.read, *shape[:2], across * wide)
-        self._beyond = whole[..., used:]
-        by_strips = whole.transpose(1, 2, 0, 3)
-        self._spreads = [(alike, by_strips[:, alike.places, :, :used]) for alike in ways]
+        """Room for transformed gradients, (6, steps, K of a step); the products' on their way."""
+        whole = gradients.reshape(form.read, count, strips, across * wide)
+        self._beyond = whole[..., row:]
+        by_strips = whole[..., :row].transpose(1, 2, 0, 3)
+        self._spreads = [(alike.matrix, by_strips[:, alike.places]) for alike in writes]
 
-    def transform_inputs(self, x: np.ndarray, images: slice) -> None:
-        """inputs (6, rows, step * C) = B^T d of the block's strips of x (N, H, W, C)."""
-        for part in self._outside:
+    def clear(self) -> None:
+        """Fill what lies outside of the images with zeros."""
+        for part in (*self._outside, self._beyond):
             part.fill(0)
-        for alike, target in self._reads:
-            np.matmul(alike.matrix, alike.of(x, images)[..., : target.shape[3]], out=target)
 
-    def transform_gradients(self, dy: np.ndarray, images: slice) -> None:
-        """gradients (6, rows, step * K) = A dy of the block's strips of dy (N, P, Q, K)."""
-        self._beyond.fill(0)
-        for alike, target in self._spreads:
-            np.matmul(alike.matrix, alike.of(dy, images), out=target)
+    def transform_inputs(self, x: list[list[np.ndarray]], images: slice) -> None:
+        """inputs = B^T d of the block's strips of x, as they are read."""
+        for (matrix, target), strips in zip(self._reads, x[self.band], strict=True):
+            np.matmul(matrix, strips[images], out=target)
 
-    def write(self, y: np.ndarray, images: slice) -> None:
-        """Write A^T m, m being the sums of `products` over the shifts, to their rows of y (N, P, Q, K)."""
-        for alike, source in self._writes:
-            np.matmul(alike.matrix, source, out=alike.of(y, images))
+    def transform_gradients(self, dy: list[list[np.ndarray]], images: slice) -> None:
+        """gradients = A dy of the block's strips of dy, as they are written."""
+        for (matrix, target), strips in zip(self._spreads, dy[self.band], strict=True):
+            np.matmul(matrix, strips[images], out=target)
+
+    def write(self, y: list[list[np.ndarray]], images: slice) -> None:
+        """Write A^T m, m being the sums of `products` over the shifts, to the block's strips of y."""
+        for (matrix, source), strips in zip(self._writes, y[self.band], strict=True):
+            np.matmul(matrix, source, out=strips[images])
 
 
 def _placed(plan: _Plan) -> np.ndarray:
@@ -279,19 +296,21 @@ def forward(
     x: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None, conv: ConvGeometry, relu: bool = False
 ) -> np.ndarray:
     """x (N, H, W, C), kernel (R, S, C, K), bias (K,) or None -> y (N, P, Q, K); with `relu` max(y, 0)."""
-    x, y = np.ascontiguousarray(x), aligned.empty(conv.y_shape, x.dtype)
+    y = aligned.empty(conv.y_shape, x.dtype)
     plan = _plan(conv, BLOCK)
-    weights = _transformed_kernel(kernel, plan)
+    weights, source, target = _transformed_kernel(kernel, plan), plan.read(x), plan.written(y)
 
     def work(pieces: Iterator[Piece]) -> None:
         room = _Workspace.of(plan)
         for number, _ in pieces:
             block, images = room.block(number)
-            block.transform_inputs(x, images)
+            block.transform_inputs(source, images)
             np.matmul(block.inputs, weights, out=block.products)
-            block.write(y, images)
+            block.write(target, images)
             if bias is not None or relu:
-                finish_rows(y[images, block.written].reshape(-1, conv.filters), bias, relu)
+                strips = plan.of_band(block.band)
+                made = y[images, OUT * strips.start : OUT * strips.stop]
+                finish_rows(made.reshape(-1, conv.filters), bias, relu)
 
     run(work, blocks(plan.count, 1), plan.work)
     return y
@@ -299,8 +318,8 @@ def forward(
 
 def begin_kernel_gradient(x: np.ndarray, dy: np.ndarray, conv: ConvGeometry) -> np.ndarray | Later:
     """x (N, H, W, C), dy (N, P, Q, K) -> dkernel (R, S, C, K), maybe later. Blocks are summed in a fixed order."""
-    x, dy = np.ascontiguousarray(x), np.ascontiguousarray(dy)
     plan = _plan(conv, BLOCK)
+    inputs, gradients = plan.read(x), plan.written(np.ascontiguousarray(dy))
     spans = blocks(plan.count, -(-plan.count // MOST_SHARES))
     sums = aligned.empty((len(spans), plan.shifts, plan.form.read, plan.deep, plan.wide), np.float32)
 
@@ -310,8 +329,8 @@ def begin_kernel_gradient(x: np.ndarray, dy: np.ndarray, conv: ConvGeometry) -> 
             total = sums[start // (spans[0][1] - spans[0][0])]
             for number in range(start, stop):
                 block, images = room.block(number)
-                block.transform_inputs(x, images)
-                block.transform_gradients(dy, images)
+                block.transform_inputs(inputs, images)
+                block.transform_gradients(gradients, images)
                 np.matmul(block.shifted, block.gradients, out=total if number == start else part)
                 if number > start:
                     total += part
