@@ -178,15 +178,16 @@ def batch_norm(draw: Draw) -> Case:
     training = draw.happens(0.7)
     gamma, beta = (draw.normal(columns) if draw.happens(0.8) else None for _ in range(2))
     x, dy, epsilon = draw.normal(*shape) * 2 + draw.normal(columns), draw.normal(*shape), 1e-3
+    relu = draw.happens(0.5)
     wide = x.astype("float64")
     mean, scale = wide.mean(axis=0).astype(x.dtype), (1 / np.sqrt(wide.var(axis=0) + epsilon)).astype(x.dtype)
 
     def run(twin: Twin, x: Any, dy: Any, mean: Any, scale: Any, gamma: Any, beta: Any) -> tuple[Any, ...]:
         of = twin("batch_norm")
-        made = of.normalize(x, mean, scale, gamma, beta)
+        made = of.normalize(x, mean, scale, gamma, beta, relu)
         moving = mean * 2, scale + 1
         return (
-            *of.forward(x, gamma, beta, moving, 0.9, epsilon),
+            *of.forward(x, gamma, beta, moving, 0.9, epsilon, relu),
             *moving,
             made,
             *of.backward(dy, x, mean, scale, gamma, training),

@@ -9,6 +9,7 @@ from typing import Any, Unpack
 from gpudl import ops
 from gpudl.errors import ShapeError, UsageError
 from gpudl.layers.base import Layer, LayerSettings, OpenShape
+from gpudl.ops.activations import relu_of_sum
 from gpudl.shapes import shown
 
 
@@ -27,10 +28,16 @@ class _Merge(Layer):
         _need_several(self, input_shape, self.exactly)
 
     def call(self, inputs: Sequence[Any]) -> Any:
+        return self._combined(inputs)
+
+    def _combined(self, inputs: Sequence[Any], last: Callable[[Any, Any], Any] | None = None) -> Any:
+        """Combine the inputs; `last`, where it is given, takes what became of the others and the last one."""
         axes = max(len(x.shape) for x in inputs)
         level = [x if len(x.shape) == axes else _with_axes(x, axes) for x in inputs]
         try:
-            return functools.reduce(type(self).combine, level)
+            if last is None:
+                return functools.reduce(type(self).combine, level)
+            return last(functools.reduce(type(self).combine, level[:-1]), level[-1])
         except ValueError as error:
             if isinstance(error, ShapeError):
                 raise
@@ -54,6 +61,12 @@ class Add(_Merge):
     """Add the inputs, elementwise and broadcast. Shapes: a list of (N, ...) -> (N, ...)."""
 
     combine = staticmethod(ops.add)
+
+    def call(self, inputs: Sequence[Any], relu: bool = False) -> Any:
+        """`relu` asks for the maximum of the sum and 0, in the same pass."""
+        if relu and len(inputs) == 1:
+            return ops.relu(inputs[0])
+        return self._combined(inputs, relu_of_sum if relu else None)
 
 
 class Subtract(_Merge):

@@ -14,11 +14,9 @@ from gpudl.activations import relu
 from gpudl.autograd import Tensor
 from gpudl.backend.devices import put
 from gpudl.errors import ShapeError, UsageError, did_you_mean
-from gpudl.layers.activation import ReLU
 from gpudl.layers.base import Layer
-from gpudl.layers.conv import Conv2D
-from gpudl.layers.pooling import MaxPooling2D
-from gpudl.layers.reshaping import Activation, InputLayer
+from gpudl.layers.reshaping import InputLayer
+from gpudl.models.moved_relu import ReluMove, Relus, is_on_one, is_plain_relu
 from gpudl.shapes import shown
 from gpudl.structures import leaves, mapped
 from gpudl.symbolic import Node, OpenShape, SymbolicTensor
@@ -100,13 +98,18 @@ class Graph:
         for node in self.nodes:
             for x in node.sources:
                 consumers.setdefault(places[id(x)], []).append(node)
+
+        def follower(node: Node) -> Node | None:
+            """Return the call that alone takes what this one makes, and nothing else."""
+            made = next(places[id(x)] for x in leaves(node.outputs))
+            only = consumers.get(made, []) if made not in kept else []
+            return only[0] if len(only) == 1 and is_on_one(only[0]) else None
+
         steps = []
         for number, node in enumerate(self.nodes):
             made = [places[id(x)] for x in leaves(node.outputs)]
-            only = consumers.get(made[0], []) if made[0] not in kept else []
-            before_pooling = _is_on_one(node) and len(only) == 1 and _is_plain_pooling(only[0])
             done = [place for place in {places[id(x)] for x in node.sources} - kept if last_use[place] == number]
-            steps.append(_Step(node, places, made, done, before_pooling))
+            steps.append(_Step(node, places, made, done, ReluMove.of(node, follower)))
         return steps
 
     def described(self) -> list[GraphNode]:
@@ -131,9 +134,9 @@ class Graph:
         """Compute the outputs for these inputs, in the structure of `outputs`; a list of one is that one."""
         values: list[Any] = [None] * self._places
         values[: len(flat_inputs)] = flat_inputs
-        late_relu: set[int] = set()
+        relus = Relus()
         for step in self._steps:
-            step(values, late_relu)
+            step(values, relus)
         if isinstance(self.outputs, SymbolicTensor) or (
             isinstance(self.outputs, (list, tuple)) and len(self._output_places) == 1
         ):
@@ -174,18 +177,19 @@ class _Step:
     """One call of the plan: takes its inputs from a list of values by number and puts its outputs there."""
 
     def __init__(
-        self, node: Node, places: dict[int, int], made: list[int], done: list[int], before_pooling: bool
+        self, node: Node, places: dict[int, int], made: list[int], done: list[int], move: ReluMove | None
     ) -> None:
         self.operation, self.settings, self.made, self.done = node.operation, node.settings, made, done
-        self.before_pooling = before_pooling
+        self.move = move
         self.single = len(made) == 1 and not isinstance(node.outputs, (list, tuple, dict))
         self.arguments = node.arguments
         self.places = places
-        self.simple = places[id(node.arguments[0])] if _is_on_one(node) else None
+        self.simple = places[id(node.arguments[0])] if is_on_one(node) else None
 
-    def __call__(self, values: list[Any], late_relu: set[int]) -> None:
+    def __call__(self, values: list[Any], relus: Relus) -> None:
+        more = {} if self.move is None else self.move.settings(relus, self.made[0])
         if self.simple is not None:
-            y = self._on_one(values, late_relu)
+            y = self._on_one(values[self.simple], self.simple, more, relus)
         else:
 
             def filled(x: Any) -> Any:
@@ -193,7 +197,7 @@ class _Step:
                     return values[self.places[id(x)]]
                 return put(x) if isinstance(x, np.ndarray) else x
 
-            y = self.operation(*mapped(filled, self.arguments), **mapped(filled, self.settings))
+            y = self.operation(*mapped(filled, self.arguments), **mapped(filled, self.settings), **more)
         for place in self.done:
             values[place] = None
         if self.single:
@@ -202,39 +206,12 @@ class _Step:
             for place, part in zip(self.made, leaves(y), strict=True):
                 values[place] = part
 
-    def _on_one(self, values: list[Any], late_relu: set[int]) -> Any:
-        """Call a layer on one input. ReLU and max pooling change places: the same numbers and gradients, on a quarter
-        of the elements.
-        """
-        layer, place = self.operation, self.simple
-        assert place is not None
-        x = values[place]
-        if self.before_pooling and layer.activity_regularizer is None:
-            if type(layer) is Conv2D and layer.activation is relu:
-                late_relu.add(self.made[0])
-                return layer(x, activate=False)
-            if _is_plain_relu(layer):
-                late_relu.add(self.made[0])
-                return x
-        y = layer(x)
-        return relu(y) if place in late_relu else y
-
-
-def _is_on_one(node: Node) -> bool:
-    """Whether a call is on one tensor, with no settings."""
-    return len(node.arguments) == 1 and isinstance(node.arguments[0], SymbolicTensor) and not node.settings
-
-
-def _is_plain_relu(layer: Any) -> bool:
-    if type(layer) is ReLU:
-        return layer.max_value is None and layer.negative_slope == layer.threshold == 0
-    return type(layer) is Activation and layer.activation is relu
-
-
-def _is_plain_pooling(node: Node) -> bool:
-    """Whether ReLU may as well come after: max pooling that nobody changed, and that adds nothing to the loss."""
-    layer = node.operation
-    return type(layer) is MaxPooling2D and _is_on_one(node) and layer.activity_regularizer is None
+    def _on_one(self, x: Any, place: int, more: dict[str, Any], relus: Relus) -> Any:
+        """Call a layer on one input, or not at all where it is a ReLU that is made elsewhere."""
+        if place in relus.made or (self.made[0] in relus.late and is_plain_relu(self.operation)):
+            return x
+        y = self.operation(x, **more)
+        return relu(y) if place in relus.late else y
 
 
 def _symbolic(structure: Any, what: str) -> list[SymbolicTensor]:

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from gpudl.arithmetic import axes_of, unbroadcast
+from gpudl.arithmetic import agreeing, axes_of, unbroadcast
 from gpudl.autograd import differentiable
 from gpudl.backend import Array, Shape, array_module, kernels
+from gpudl.backend.numpy import addition
 from gpudl.errors import ShapeError, UsageError
 from gpudl.ops.decorators import floating, pointwise
 from gpudl.ops.erf import erf_values
@@ -32,6 +33,29 @@ def relu(
         y = twin.forward(x)
         return y, lambda dy: twin.backward(dy, y)
     return _bent_relu(x, negative_slope=negative_slope, max_value=max_value, threshold=threshold)
+
+
+@differentiable
+def relu_of_sum(a: Array, b: Array) -> tuple[Array, Any]:
+    """Keep what is positive of a sum, as where branches of a network join: max(a + b, 0), elementwise and broadcast.
+
+    Gradient: of both 1 where a + b > 0, else 0.
+    """
+    a, b = agreeing(a, b)
+    if type(a) is type(b) is np.ndarray:
+        y = addition.add(a, b, relu=True)
+    else:
+        total = a + b
+        y = kernels("relu", total).forward(total)
+    twin, last = kernels("relu", y), None
+
+    def passed(dy: Array) -> Array:
+        nonlocal last
+        if last is None or last[0] is not dy:
+            last = dy, twin.backward(dy, y)
+        return last[1]
+
+    return y, (lambda dy: unbroadcast(passed(dy), a), lambda dy: unbroadcast(passed(dy), b))
 
 
 @pointwise

@@ -21,8 +21,11 @@ def batch_norm(
     momentum: float = 0.99,
     epsilon: float = 1e-3,
     axis: int = -1,
+    relu: bool = False,
 ) -> tuple[Array, Any]:
     """Normalize each channel: y = gamma (x - mean) / sqrt(variance + epsilon) + beta.
+
+    With `relu` what is below 0 becomes 0, in the same pass over the output.
 
     In training, mean and (biased) variance are those of the batch, and the moving ones follow in place:
     moving = momentum * moving + (1 - momentum) * batch. Otherwise the moving ones are used.
@@ -47,13 +50,17 @@ def batch_norm(
     last = x if is_last else x.swapaxes(axis, -1)
     rows = last.reshape(-1, channels)
     if training:
-        y, mean, scale = twin.forward(rows, gamma, beta, (moving_mean, moving_variance), momentum, epsilon)
+        y, mean, scale = twin.forward(rows, gamma, beta, (moving_mean, moving_variance), momentum, epsilon, relu)
     else:
         mean, scale = moving_mean.copy(), (moving_variance + epsilon) ** -0.5
-        y = twin.normalize(rows, mean, scale, gamma, beta)
+        y = twin.normalize(rows, mean, scale, gamma, beta, relu)
+
+    end = y if relu else None
 
     def backward(dy: Array) -> tuple[Array | None, ...]:
         gradient = (dy if is_last else dy.swapaxes(axis, -1)).reshape(-1, channels)
+        if end is not None:
+            gradient = kernels("relu", gradient).backward(gradient, end)
         dx, dgamma, dbeta = twin.backward(gradient, rows, mean, scale, gamma, training)
         dx = dx.reshape(last.shape)
         return dx if is_last else dx.swapaxes(axis, -1), dgamma, dbeta, None, None

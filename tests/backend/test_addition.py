@@ -35,6 +35,8 @@ def test_it_is_the_sum(shape: list[int], other: str, block: int, seed: int) -> N
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(addition, "BLOCK", block)
         patch.setattr("gpudl.backend.numpy.workers.SMALL", 0)
-        found = addition.add(np.asarray(a), np.asarray(b))
-    assert found.dtype == expected.dtype and found.shape == expected.shape
+        patch.setattr("gpudl.backend.numpy.aligned.SMALL", 0)
+        found, cut = (addition.add(np.asarray(a), np.asarray(b), relu) for relu in (False, True))
+    assert found.dtype == cut.dtype == expected.dtype and found.shape == cut.shape == expected.shape
     assert found.tobytes() == expected.tobytes()
+    assert cut.tobytes() == np.maximum(expected, 0).tobytes()

@@ -84,7 +84,10 @@ def same_batch_norm(cupy: Any, x: Any, gamma: Any, beta: Any, mean: Any, varianc
     results: list[tuple[Any, ...]] = []
     for library, move in (("cupy", lambda a: put(cupy, a)), ("numpy", doubled)):
         moving = move(mean.copy()), move(variance.copy())
-        made = twin("batch_norm", library).forward(*map(move, (x, gamma, beta)), moving, *settings[:2])
+        forward = twin("batch_norm", library).forward
+        made = forward(*map(move, (x, gamma, beta)), moving, *settings[:2])
+        cut = forward(*map(move, (x, gamma, beta)), moving, *settings[:2], relu=True)[0]
+        assert (cut == made[0] * (made[0] > 0)).all()
         results.append((*made, *moving))
     for mine, other in zip(*results, strict=True):
         assert mine.dtype == x.dtype
@@ -512,7 +515,8 @@ def test_rows(cupy: Any, rows: int, columns: int, seed: int, dtype: str) -> None
     some = gamma if seed % 2 else None, beta if seed % 3 else None
     same_batch_norm(cupy, x, *some, normal(columns), normal(columns) ** 2, 0.7, 0.1, close)
     mean, scale = x.mean(axis=0), 1 / np.sqrt(x.var(axis=0) + x.dtype.type(0.1))
-    same(cupy, "batch_norm", "normalize", x, mean, scale, gamma, None, tolerance=close)
+    for relu in (False, True):
+        same(cupy, "batch_norm", "normalize", x, mean, scale, gamma, None, relu, tolerance=close)
     for training in (True, False):
         same(cupy, "batch_norm", "backward", dy, x, mean, scale, gamma, training, tolerance=close)
     for bias, relu in itertools.product((None, beta), (False, True)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 import gpudl
 from gpudl import Input, Model, Sequential, layers, load_model, ops
+from gpudl.autograd import Tensor, listening
 from gpudl.errors import ShapeError, UsageError
 from gpudl.models import clone_model
 from gpudl.testing import check_close
@@ -224,6 +226,93 @@ def test_convolution_and_pooling_are_the_same_where_others_look_in_between() -> 
             expected = float((np.asarray(pool(np.asarray(conv(image)))) ** 2).mean())
             expected += sum(float(penalty) for layer in (conv, pool) for penalty in layer.losses)
             assert model.evaluate(image, y, batch_size=N, verbose=0) == pytest.approx(expected, rel=1e-5)
+
+
+def test_relu_within_the_layer_before_is_the_same_where_others_look_in_between() -> None:
+    """The same bits, loss and gradients as layer by layer, wherever ReLU is made."""
+
+    class Doubled(layers.BatchNormalization):
+        def call(self, x: Any, training: bool = False, relu: bool = False) -> Any:
+            return 2.0 * super().call(x, training=training, relu=relu)
+
+    image, other = data((6, 6, 3), (6, 6, 3))
+    relus = [
+        layers.ReLU(),
+        layers.Activation("relu"),
+        layers.Activation("relu", activity_regularizer="l1"),
+        layers.ReLU(negative_slope=0.5),
+        layers.Activation("tanh"),
+    ]
+    befores = [
+        layers.BatchNormalization(),
+        layers.BatchNormalization(activity_regularizer="l1"),
+        Doubled(),
+        layers.Add(),
+        layers.Add(activity_regularizer="l2"),
+        layers.Subtract(),
+    ]
+    ends = [layers.Flatten, layers.MaxPooling2D]
+    for before, relu, end, looks in itertools.product(befores, relus, ends, (False, True)):
+        several = isinstance(before, (layers.Add, layers.Subtract))
+        told = {} if several else {"training": True}
+
+        def by_layer(
+            x: Any, y: Any, last: Any, before: Any = before, relu: Any = relu, several: bool = several, told: Any = told
+        ) -> tuple[Any, Any]:
+            middle = before([x, y] if several else x, **told)
+            return last(relu(middle)), middle
+
+        x, y = Input((6, 6, 3)), Input((6, 6, 3))
+        outputs = by_layer(x, y, end())
+        model = Model([x, y], list(outputs) if looks else outputs[0])
+        found = []
+        for call in (lambda a, b, model=model: model([a, b]), lambda a, b, end=end: by_layer(a, b, end())[0]):
+            a, b = (Tensor(part, requires_grad=True) for part in (image, other))
+            result = call(a, b)
+            result = result[0] if isinstance(result, list) else result
+            (result * result).sum().backward()
+            found.append([np.asarray(part).tobytes() for part in (result, a.grad, b.grad) if part is not None])
+        assert found[0] == found[1]
+        if before.activity_regularizer is None and relu.activity_regularizer is None:
+            continue
+        model.compile("sgd", "mse")
+        y = [np.zeros_like(part) for part in model.predict([image, other], batch_size=N, verbose=0)] if looks else None
+        if y is None:
+            y = np.zeros_like(model.predict([image, other], batch_size=N, verbose=0))
+        loss = model.evaluate([image, other], y, batch_size=N, verbose=0)
+        loss = loss[0] if isinstance(loss, list) else loss
+        parts = model.predict([image, other], batch_size=N, verbose=0)
+        plain = sum(float((part**2).mean()) for part in (parts if looks else [parts]))
+        by_layer(image, other, end())
+        penalties = sum(float(penalty) for layer in (before, relu) for penalty in layer.losses)
+        assert loss == pytest.approx(plain + penalties, rel=1e-4) and penalties > 0
+
+
+@pytest.mark.parametrize(("before", "within"), [(layers.BatchNormalization, "batch_norm"), (layers.Add, "relu_of_sum")])
+def test_where_relu_is_made_within_the_layer_before(before: Any, within: str) -> None:
+    class Ops:
+        def __init__(self) -> None:
+            self.names: list[str] = []
+
+        def called(self, op: Any, arrays: Any, settings: Any, result: Any) -> None:
+            self.names.append(op.__name__)
+
+        def going_back(self, last: Any, gradient: Any) -> None: ...
+
+    def names(*ends: Any, looks: bool = False) -> list[str]:
+        x = Input((6, 6, 3))
+        middle = before()([x, x] if before is layers.Add else x)
+        y = layers.ReLU()(middle)
+        for end in ends:
+            y = end(y)
+        ops_called = Ops()
+        with listening(ops_called):
+            Model(x, [y, middle] if looks else y)(data((6, 6, 3))[0])
+        return ops_called.names
+
+    assert names() == [within]
+    assert "relu" in names(looks=True)
+    assert names(layers.MaxPooling2D())[-1] == "relu", "on a quarter of the elements"
 
 
 def test_freezing_a_part() -> None:

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from gpudl import ops
 from gpudl.autograd import Tensor
+from gpudl.backend import to_numpy
 from gpudl.errors import ShapeError
+from gpudl.ops.activations import relu_of_sum
 from gpudl.testing import check_close, check_op
 
 SHAPES = st.lists(st.integers(1, 5), max_size=4).map(tuple)
@@ -167,6 +169,29 @@ def test_activations_match_torch(torch: Any, same_as_torch: Any, drawn: tuple[np
     same_as_torch(ops.tanh, torch.tanh, [x])
     same_as_torch(lambda x: ops.softmax(x, axis=axis), lambda x: torch.softmax(x, axis), [x])
     same_as_torch(lambda x: ops.log_softmax(x, axis=axis), lambda x: torch.log_softmax(x, axis), [x])
+
+
+@given(
+    shapes=st.sampled_from([((3, 5), (3, 5)), ((4, 3, 5), (5,)), ((1, 5), (3, 1)), ((2, 1, 3), (4, 1))]),
+    seed=st.integers(0, 2**16),
+)
+def test_relu_of_a_sum(put: Any, shapes: tuple[tuple[int, ...], ...], seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    a, b = (rng.uniform(0.1, 2, shape) * rng.choice([-1, 1], shape) for shape in shapes)
+    b *= 0.9 * np.abs(a).min() / np.abs(b).max()  # so that no sum is near 0
+    check_op(relu_of_sum, [put(a), put(b)], oracle=lambda a, b: np.where(a + b > 0, a + b, 0), seed=seed)
+
+
+def test_relu_of_a_sum_is_the_same_bits(put: Any) -> None:
+    rng = np.random.default_rng(0)
+    found = []
+    for op in (relu_of_sum, lambda a, b: ops.relu(a + b)):
+        a, b = (Tensor(put(rng.standard_normal((64, 40, 40)).astype("float32")), requires_grad=True) for _ in range(2))
+        y = op(a, b)
+        (y * y).sum().backward()
+        found.append([to_numpy(part).tobytes() for part in (y.data, a.grad, b.grad)])
+        rng = np.random.default_rng(0)
+    assert found[0] == found[1]
 
 
 def test_relu_at_zero_has_gradient_zero_and_keeps_nan(put: Any) -> None:

@@ -75,6 +75,21 @@ def cases(draw: st.DrawFn) -> Case:
 
 
 @given(case=cases(), training=st.booleans())
+def test_relu_in_the_same_pass_is_the_same_bits(put: Any, case: Case, training: bool) -> None:
+    settings = {"training": training, "momentum": case.momentum, "epsilon": case.epsilon, "axis": case.axis}
+    found = []
+    for relu in (False, True):
+        x, gamma, beta, *moving = (Tensor(put(array), requires_grad=True) for array in case.arrays())
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(numpy_kernels, "BLOCK", case.block)
+            y = ops.batch_norm(x, gamma, beta, *moving, **settings, relu=relu)
+            y = y if relu else ops.relu(y)
+            (y * put(np.arange(y.size).reshape(y.shape) + 1.0)).sum().backward()
+        found.append([to_numpy(part).tobytes() for part in (y.data, x.grad, gamma.grad, beta.grad)])
+    assert found[0] == found[1]
+
+
+@given(case=cases(), training=st.booleans())
 def test_batch_norm_is_its_definition(put: Any, case: Case, training: bool) -> None:
     x, gamma, beta, moving_mean, moving_variance = (put(array) for array in case.arrays())
 

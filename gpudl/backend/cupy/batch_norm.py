@@ -12,11 +12,18 @@ from gpudl.backend.cupy.launching import contiguous, launch_each, pack
 
 
 def forward(
-    x: Array, gamma: Array | None, beta: Array | None, moving: tuple[Array, Array], momentum: float, epsilon: float
+    x: Array,
+    gamma: Array | None,
+    beta: Array | None,
+    moving: tuple[Array, Array],
+    momentum: float,
+    epsilon: float,
+    relu: bool = False,
 ) -> tuple[Array, Array, Array]:
     """Normalize by the batch's own statistics -> y (M, C), mean (C,), scale = 1 / sqrt(biased variance + epsilon).
 
     The moving mean and variance, (C,), follow in place: moving = momentum * moving + (1 - momentum) * batch.
+    With `relu` y is max(y, 0).
     """
     x = contiguous(x)
     own = tuple(_column(a, x) for a in moving)
@@ -24,18 +31,24 @@ def forward(
     for moves, moved in zip(moving, own, strict=True):
         if moved is not moves:
             moves[...] = moved
-    return _normalized(x, mean, factor, beta), mean, scale
+    return _normalized(x, mean, factor, beta, relu), mean, scale
 
 
-def normalize(x: Array, mean: Array, scale: Array, gamma: Array | None, beta: Array | None) -> Array:
-    """gamma (x - mean) scale + beta, as (x - mean) * factor + beta: exact where x is near the mean."""
-    return _normalized(contiguous(x), mean, scale if gamma is None else scale * gamma, beta)
+def normalize(
+    x: Array, mean: Array, scale: Array, gamma: Array | None, beta: Array | None, relu: bool = False
+) -> Array:
+    """gamma (x - mean) scale + beta, as (x - mean) * factor + beta: exact where x is near the mean.
+
+    With `relu` the maximum of that and 0.
+    """
+    return _normalized(contiguous(x), mean, scale if gamma is None else scale * gamma, beta, relu)
 
 
-def _normalized(x: Array, mean: Array, factor: Array, beta: Array | None) -> Array:
+def _normalized(x: Array, mean: Array, factor: Array, beta: Array | None, relu: bool) -> Array:
     y, at_once = array_module(x).empty(x.shape, x.dtype), pack(x, x.shape[1])
     columns = [_column(a, x) for a in (mean, factor, beta)]
-    launch_each("rows", "normalize_rows", x.size // at_once, (x, *columns, y, x.shape[1]), x.size, PACK=at_once)
+    arguments = (x, *columns, y, int(relu), x.shape[1])
+    launch_each("rows", "normalize_rows", x.size // at_once, arguments, x.size, PACK=at_once)
     return y
 
 

@@ -18,10 +18,11 @@ extern "C" __global__ void finish_rows(T* __restrict__ x, const T* __restrict__ 
     packs(x)[i] = values;
 }
 
-// y = (x - mean) factor + beta; a factor and a beta for each column, beta possibly none.
+// y = (x - mean) factor + beta; a factor and a beta for each column, beta possibly none. With `relu` what is below 0
+// becomes 0.
 extern "C" __global__ void normalize_rows(const T* __restrict__ x, const Sum* __restrict__ mean,
                                           const Sum* __restrict__ factor, const T* __restrict__ beta, T* __restrict__ y,
-                                          const int columns, const INDEX size) {
+                                          const int relu, const int columns, const INDEX size) {
     const INDEX i = thread_number();
     if (i >= size) return;
     Pack<T, PACK> values = packs(x)[i];
@@ -29,7 +30,8 @@ extern "C" __global__ void normalize_rows(const T* __restrict__ x, const Sum* __
 #pragma unroll
     for (int j = 0; j < PACK; ++j) {
         const T shift = beta ? beta[column + j] : T(0);
-        values.at[j] = (values.at[j] - mean[column + j]) * factor[column + j] + shift;
+        const T value = (values.at[j] - mean[column + j]) * factor[column + j] + shift;
+        values.at[j] = relu && value < 0 ? T(0) : value;
     }
     packs(y)[i] = values;
 }

@@ -15,8 +15,8 @@ from functools import lru_cache
 import numpy as np
 
 from gpudl.backend.numpy import aligned
-from gpudl.backend.numpy.constants import ones
-from gpudl.backend.numpy.rows import repeated, rows_together
+from gpudl.backend.numpy.constants import ones, zeros
+from gpudl.backend.numpy.rows import beside, repeated, rows_together
 from gpudl.backend.numpy.workers import Piece, blocks, run, single_threaded_blas
 
 BLOCK = 1 << 18
@@ -83,10 +83,12 @@ def forward(
     moving: tuple[np.ndarray, np.ndarray],
     momentum: float,
     epsilon: float,
+    relu: bool = False,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Normalize by the batch's own statistics -> y (M, C), mean (C,), scale = 1 / sqrt(biased variance + epsilon).
 
     The moving mean and variance, (C,), follow in place: moving = momentum * moving + (1 - momentum) * batch.
+    With `relu` y is max(y, 0).
     Means and sums of squares about them are taken by blocks and joined: source Chan, Golub and LeVeque 1979, Updating
     formulae and a pairwise algorithm for computing sample variances.
     """
@@ -116,6 +118,8 @@ def forward(
         out = target[block]
         out *= factors
         out += rows.repeated(shift if beta is None else shift + beta)
+        if relu:
+            beside(np.maximum, out, zeros, out=out)
 
     rows.each(finish)
     return y.astype(x.dtype, copy=False), mean, scale
@@ -134,9 +138,17 @@ def _joined(parts: np.ndarray, rows: _Rows) -> tuple[np.ndarray, np.ndarray]:
 
 
 def normalize(
-    x: np.ndarray, mean: np.ndarray, scale: np.ndarray, gamma: np.ndarray | None, beta: np.ndarray | None
+    x: np.ndarray,
+    mean: np.ndarray,
+    scale: np.ndarray,
+    gamma: np.ndarray | None,
+    beta: np.ndarray | None,
+    relu: bool = False,
 ) -> np.ndarray:
-    """gamma (x - mean) scale + beta, as (x - mean) * factor + beta: exact where x is near the mean."""
+    """gamma (x - mean) scale + beta, as (x - mean) * factor + beta: exact where x is near the mean.
+
+    With `relu` the maximum of that and 0.
+    """
     rows = _rows(x.shape, x.dtype, BLOCK)
     y = aligned.empty(x.shape, x.dtype)
     source, target = rows.wide(x), rows.wide(y)
@@ -148,6 +160,8 @@ def normalize(
         out *= factor
         if shift is not None:
             out += shift
+        if relu:
+            beside(np.maximum, out, zeros, out=out)
 
     rows.each(work)
     return y
