@@ -9,7 +9,6 @@ from typing import Any, Unpack
 from gpudl import ops
 from gpudl.errors import ShapeError, UsageError
 from gpudl.layers.base import Layer, LayerSettings, OpenShape
-from gpudl.ops.activations import relu_of_sum
 from gpudl.shapes import shown
 
 
@@ -66,7 +65,7 @@ class Add(_Merge):
         """`relu` asks for the maximum of the sum and 0, in the same pass."""
         if relu and len(inputs) == 1:
             return ops.relu(inputs[0])
-        return self._combined(inputs, relu_of_sum if relu else None)
+        return self._combined(inputs, ops.relu_of_sum if relu else None)
 
 
 class Subtract(_Merge):

@@ -16,6 +16,7 @@ from gpudl.ops.activations import mish as mish
 from gpudl.ops.activations import prelu as prelu
 from gpudl.ops.activations import relu as relu
 from gpudl.ops.activations import relu6 as relu6
+from gpudl.ops.activations import relu_of_sum as relu_of_sum
 from gpudl.ops.activations import selu as selu
 from gpudl.ops.activations import sigmoid as sigmoid
 from gpudl.ops.activations import silu as silu

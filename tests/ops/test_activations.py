@@ -13,7 +13,6 @@ from gpudl import ops
 from gpudl.autograd import Tensor
 from gpudl.backend import to_numpy
 from gpudl.errors import ShapeError
-from gpudl.ops.activations import relu_of_sum
 from gpudl.testing import check_close, check_op
 
 SHAPES = st.lists(st.integers(1, 5), max_size=4).map(tuple)
@@ -179,13 +178,13 @@ def test_relu_of_a_sum(put: Any, shapes: tuple[tuple[int, ...], ...], seed: int)
     rng = np.random.default_rng(seed)
     a, b = (rng.uniform(0.1, 2, shape) * rng.choice([-1, 1], shape) for shape in shapes)
     b *= 0.9 * np.abs(a).min() / np.abs(b).max()  # so that no sum is near 0
-    check_op(relu_of_sum, [put(a), put(b)], oracle=lambda a, b: np.where(a + b > 0, a + b, 0), seed=seed)
+    check_op(ops.relu_of_sum, [put(a), put(b)], oracle=lambda a, b: np.where(a + b > 0, a + b, 0), seed=seed)
 
 
 def test_relu_of_a_sum_is_the_same_bits(put: Any) -> None:
     rng = np.random.default_rng(0)
     found = []
-    for op in (relu_of_sum, lambda a, b: ops.relu(a + b)):
+    for op in (ops.relu_of_sum, lambda a, b: ops.relu(a + b)):
         a, b = (Tensor(put(rng.standard_normal((64, 40, 40)).astype("float32")), requires_grad=True) for _ in range(2))
         y = op(a, b)
         (y * y).sum().backward()

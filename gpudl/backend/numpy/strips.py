@@ -284,12 +284,11 @@ def _transformed_kernel(kernel: np.ndarray, plan: _Plan) -> np.ndarray:
     return np.ascontiguousarray(parts.swapaxes(3, 4)).reshape(plan.shifts, plan.form.read, plan.deep, plan.wide)
 
 
-def _joined_gradient(sums: np.ndarray, plan: _Plan) -> np.ndarray:
-    """sums (parts, shifts, 6, C of a step, K of a step) -> the kernel's gradient, (R, S, C, K)."""
+def _join(total: np.ndarray, plan: _Plan, out: np.ndarray) -> None:
+    """out (R * S, C * K) = G^T w of the taps in total (shifts, 6, C of a step, K of a step)."""
     channels, filters = plan.conv.channels, plan.conv.filters
-    parts = sums.sum(axis=0).reshape(plan.shifts, plan.form.read, plan.pixels, channels, plan.step, filters)
-    spread = parts.swapaxes(3, 4).reshape(-1, channels * filters)
-    return product(plan.taps.T, spread).reshape(plan.conv.kernel_shape)
+    parts = total.reshape(plan.shifts, plan.form.read, plan.pixels, channels, plan.step, filters)
+    np.matmul(plan.taps.T, parts.swapaxes(3, 4).reshape(-1, channels * filters), out=out)
 
 
 def forward(
@@ -321,12 +320,12 @@ def begin_kernel_gradient(x: np.ndarray, dy: np.ndarray, conv: ConvGeometry) -> 
     plan = _plan(conv, BLOCK)
     inputs, gradients = plan.read(x), plan.written(np.ascontiguousarray(dy))
     spans = blocks(plan.count, -(-plan.count // MOST_SHARES))
-    sums = aligned.empty((len(spans), plan.shifts, plan.form.read, plan.deep, plan.wide), np.float32)
+    sums = aligned.empty((len(spans), plan.taps.shape[1], conv.channels * conv.filters), np.float32)
 
     def work(pieces: Iterator[Piece]) -> None:
-        room, part = _Workspace.of(plan), aligned.empty(sums.shape[1:], np.float32)
+        room, shape = _Workspace.of(plan), (plan.shifts, plan.form.read, plan.deep, plan.wide)
+        total, part = (aligned.empty(shape, np.float32) for _ in range(2))
         for start, stop in pieces:
-            total = sums[start // (spans[0][1] - spans[0][0])]
             for number in range(start, stop):
                 block, images = room.block(number)
                 block.transform_inputs(inputs, images)
@@ -334,5 +333,6 @@ def begin_kernel_gradient(x: np.ndarray, dy: np.ndarray, conv: ConvGeometry) -> 
                 np.matmul(block.shifted, block.gradients, out=total if number == start else part)
                 if number > start:
                     total += part
+            _join(total, plan, sums[start // (spans[0][1] - spans[0][0])])
 
-    return begin(work, spans, plan.work, lambda: _joined_gradient(sums, plan))
+    return begin(work, spans, plan.work, lambda: np.add.reduce(sums).reshape(conv.kernel_shape))

@@ -55,7 +55,7 @@ REMEMBERED = 1 << 20
 """Transformed inputs, in numbers, that are kept for the kernel gradient if the batch is one block."""
 
 MOST_SHARES, LARGEST_SUMS = 8, 1 << 23
-"""Sums that the kernel gradient is made of, and the numbers in all of them."""
+"""Sums that the kernel gradient is made of, and the numbers of all of them before they are transformed."""
 
 
 Memo = dict[str, np.ndarray]
@@ -108,19 +108,12 @@ def _transformed_kernel(kernel: np.ndarray, form: Form) -> np.ndarray:
     return weights.reshape(form.read**2, *kernel.shape[2:])
 
 
-def _joined_gradient(sums: np.ndarray, form: Form) -> np.ndarray:
-    """sums (parts, 36, C, K) -> G^T w G of their sum, (3, 3, C, K)."""
-    parts = sums.reshape(len(sums), form.read, form.read, -1)
-    turned = aligned.empty((TAPS, TAPS, parts.shape[3]), np.float32)
-
-    def work(pieces: Iterator[Piece]) -> None:
-        between = aligned.empty((form.read * TAPS * min(STRETCH, parts.shape[3]),), np.float32)
-        for start, stop in pieces:
-            total = parts[..., start:stop].sum(axis=0)
-            _BothWays(form.kernels.T, total, between, turned[..., start:stop]).make()
-
-    run(work, blocks(parts.shape[3], STRETCH), sums.size)
-    return np.ascontiguousarray(turned.reshape(TAPS, TAPS, *sums.shape[2:]).swapaxes(0, 1))
+def _join(total: np.ndarray, form: Form, out: np.ndarray) -> None:
+    """out (3, 3, C * K) = G^T w G of total (36, C, K), the rows of a kernel being along the second axis."""
+    source = total.reshape(form.read, form.read, -1)
+    between = aligned.empty((form.read * TAPS * min(STRETCH, source.shape[2]),), np.float32)
+    for start, stop in blocks(source.shape[2], STRETCH):
+        _BothWays(form.kernels.T, source[..., start:stop], between, out[..., start:stop]).make()
 
 
 class _Plan(Bands):
@@ -300,12 +293,12 @@ def begin_kernel_gradient(
     size = plan.form.read**2 * conv.channels * conv.filters
     shares = min(MOST_SHARES, max(2, LARGEST_SUMS // size), plan.count)
     spans = blocks(plan.count, -(-plan.count // shares))
-    sums = aligned.empty((len(spans), plan.form.read**2, conv.channels, conv.filters), np.float32)
+    sums = aligned.empty((len(spans), TAPS, TAPS, conv.channels * conv.filters), np.float32)
 
     def work(pieces: Iterator[Piece]) -> None:
-        room, part = _Workspace.of(plan), aligned.empty(sums.shape[1:], np.float32)
+        room = _Workspace.of(plan)
+        total, part = (aligned.empty((plan.form.read**2, conv.channels, conv.filters), np.float32) for _ in range(2))
         for start, stop in pieces:
-            total = sums[start // (spans[0][1] - spans[0][0])]
             for number in range(start, stop):
                 block, images = room.block(number)
                 if known is None:
@@ -315,5 +308,10 @@ def begin_kernel_gradient(
                 np.matmul(inputs.transpose(0, 2, 1), block.outputs, out=total if number == start else part)
                 if number > start:
                     total += part
+            _join(total, plan.form, sums[start // (spans[0][1] - spans[0][0])])
 
-    return begin(work, spans, plan.work, lambda: _joined_gradient(sums, plan.form))
+    def added_up() -> np.ndarray:
+        kernel = np.add.reduce(sums).reshape(TAPS, TAPS, conv.channels, conv.filters)
+        return np.ascontiguousarray(kernel.swapaxes(0, 1))
+
+    return begin(work, spans, plan.work, added_up)
