@@ -53,7 +53,7 @@ def set_float32_precision(value: str) -> None:
     """Choose how convolutions, and on the GPU dense layers, multiply float32 numbers.
 
     "highest" is float32 throughout, product by product. With "high", the default, the GPU makes each product of three
-    on the tensor cores, of TF32 numbers, to float32's accuracy; the CPU takes 3x3 kernels to fewer products by
+    on the tensor cores, of TF32 numbers, to float32's accuracy; the CPU takes small kernels to fewer products by
     Winograd's algorithm, whose errors stay under 1e-5 of the largest output. With "medium" the GPU makes a product of
     one: faster, with 10 bits of mantissa in the factors.
 

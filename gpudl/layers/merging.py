@@ -61,8 +61,8 @@ class Add(_Merge):
 
     combine = staticmethod(ops.add)
 
-    def call(self, inputs: Sequence[Any], relu: bool = False) -> Any:
-        """`relu` asks for the maximum of the sum and 0, in the same pass."""
+    def call(self, inputs: Sequence[Any], *, relu: bool = False) -> Any:
+        """`relu` asks for the maximum of the sum and 0."""
         if relu and len(inputs) == 1:
             return ops.relu(inputs[0])
         return self._combined(inputs, ops.relu_of_sum if relu else None)

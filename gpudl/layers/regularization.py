@@ -125,7 +125,7 @@ class BatchNormalization(Layer):
             shape, self.moving_variance_initializer, trainable=False, name="moving_variance"
         )
 
-    def call(self, x: Any, training: bool = False, relu: bool = False) -> Any:
+    def call(self, x: Any, training: bool = False, *, relu: bool = False) -> Any:
         """`relu` asks for max(y, 0), in the same pass."""
         return ops.batch_norm(
             x,

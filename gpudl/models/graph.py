@@ -100,7 +100,7 @@ class Graph:
                 consumers.setdefault(places[id(x)], []).append(node)
 
         def follower(node: Node) -> Node | None:
-            """Return the call that alone takes what this one makes, and nothing else."""
+            """Return the call that takes what this one makes, if there is but one and that takes nothing else."""
             made = next(places[id(x)] for x in leaves(node.outputs))
             only = consumers.get(made, []) if made not in kept else []
             return only[0] if len(only) == 1 and is_on_one(only[0]) else None
@@ -197,7 +197,7 @@ class _Step:
                     return values[self.places[id(x)]]
                 return put(x) if isinstance(x, np.ndarray) else x
 
-            y = self.operation(*mapped(filled, self.arguments), **mapped(filled, self.settings), **more)
+            y = self.operation(*mapped(filled, self.arguments), **{**mapped(filled, self.settings), **more})
         for place in self.done:
             values[place] = None
         if self.single:

@@ -1,8 +1,8 @@
 """ReLU made elsewhere than it is written, where nobody can see it: the same numbers and gradients for less.
 
-Before max pooling it comes after it, on a quarter of the elements. After batch normalization or a sum it is made in the
-same pass over the output, as convolutions and dense layers make theirs. Whether it may be is asked at each call, since
-layers can be set otherwise.
+Written before max pooling it is made after it, on a quarter of the elements. Written after batch normalization or a sum
+it is made within that layer, in the same pass over the output where the kernels can, as convolutions and dense layers
+make theirs. Whether it may be is asked at each call, since layers can be set otherwise.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from gpudl.symbolic import Node, SymbolicTensor
 
 @dataclass
 class Relus:
-    """Those of one run of a graph, by the number of the value that is taken by the layer after."""
+    """The ReLUs that are moved in one run of a graph, by the number of the value that the layer after takes."""
 
     late: set[int] = field(default_factory=set)
     """Values that ReLU is still to be made of, after the pooling that takes them."""
@@ -45,8 +45,9 @@ class ReluMove:
         after = follower(node)
         if after is None:
             return None
-        if _is_plain_pooling(after) and is_on_one(node):
-            return ReluMove(node.operation, after.operation)
+        if _is_plain_pooling(after):
+            has_relu = is_on_one(node) and type(node.operation) in (Conv2D, ReLU, Activation)
+            return ReluMove(node.operation, after.operation) if has_relu else None
         if type(node.operation) in (BatchNormalization, Add) and type(after.operation) in (ReLU, Activation):
             pooling = follower(after)
             is_before_pooling = pooling is not None and _is_plain_pooling(pooling)
@@ -55,7 +56,7 @@ class ReluMove:
 
     def settings(self, relus: Relus, made: int) -> dict[str, Any]:
         """Return what the layer is to be told when it makes the value of that number, and note what was moved."""
-        if self.layer.activity_regularizer is not None:
+        if self.layer.activity_regularizer is not None or self.after.activity_regularizer is not None:
             return {}
         if type(self.after) is MaxPooling2D:
             if type(self.layer) is Conv2D and self.layer.activation is relu:
@@ -63,7 +64,7 @@ class ReluMove:
                 return {"activate": False}
             if is_plain_relu(self.layer):
                 relus.late.add(made)
-        elif is_plain_relu(self.after) and self.after.activity_regularizer is None:
+        elif is_plain_relu(self.after) and self.layer.dtype == self.after.dtype:
             relus.made.add(made)
             return {"relu": True}
         return {}
@@ -82,6 +83,5 @@ def is_plain_relu(layer: Any) -> bool:
 
 
 def _is_plain_pooling(node: Node) -> bool:
-    """Whether ReLU may as well come after: max pooling that nobody changed, and that adds nothing to the loss."""
-    layer = node.operation
-    return type(layer) is MaxPooling2D and is_on_one(node) and layer.activity_regularizer is None
+    """Whether ReLU may as well come after: max pooling that nobody changed."""
+    return type(node.operation) is MaxPooling2D and is_on_one(node)

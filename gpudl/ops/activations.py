@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from gpudl.arithmetic import agreeing, axes_of, unbroadcast
+from gpudl.arithmetic import agreeing, axes_of, plus, unbroadcast
 from gpudl.autograd import differentiable
 from gpudl.backend import Array, Shape, array_module, kernels
 from gpudl.backend.numpy import addition
@@ -42,20 +42,17 @@ def relu_of_sum(a: Array, b: Array) -> tuple[Array, Any]:
     Gradient: of both 1 where a + b > 0, else 0.
     """
     a, b = agreeing(a, b)
-    if type(a) is type(b) is np.ndarray:
+    if type(a) is type(b) is np.ndarray and a.shape == b.shape:
         y = addition.add(a, b, relu=True)
     else:
-        total = a + b
+        total = plus(a, b)
         y = kernels("relu", total).forward(total)
-    twin, last = kernels("relu", y), None
 
-    def passed(dy: Array) -> Array:
-        nonlocal last
-        if last is None or last[0] is not dy:
-            last = dy, twin.backward(dy, y)
-        return last[1]
+    def backward(dy: Array) -> tuple[Array, Array]:
+        dz = kernels("relu", dy).backward(dy, y)
+        return unbroadcast(dz, a), unbroadcast(dz, b)
 
-    return y, (lambda dy: unbroadcast(passed(dy), a), lambda dy: unbroadcast(passed(dy), b))
+    return y, backward
 
 
 @pointwise

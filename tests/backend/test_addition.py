@@ -15,9 +15,10 @@ from gpudl.backend.numpy import addition
     shape=st.lists(st.integers(0, 9), max_size=4),
     other=st.sampled_from(["same", "row", "turned", "float64", "number"]),
     block=st.sampled_from([1, 7, 64]),
+    small=st.sampled_from([0, addition.aligned.SMALL]),
     seed=st.integers(0, 99),
 )
-def test_it_is_the_sum(shape: list[int], other: str, block: int, seed: int) -> None:
+def test_it_is_the_sum(shape: list[int], other: str, block: int, small: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     a, b = (rng.normal(size=shape).astype("float32") for _ in range(2))
     if other == "row":
@@ -35,7 +36,7 @@ def test_it_is_the_sum(shape: list[int], other: str, block: int, seed: int) -> N
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(addition, "BLOCK", block)
         patch.setattr("gpudl.backend.numpy.workers.SMALL", 0)
-        patch.setattr("gpudl.backend.numpy.aligned.SMALL", 0)
+        patch.setattr("gpudl.backend.numpy.aligned.SMALL", small)
         found, cut = (addition.add(np.asarray(a), np.asarray(b), relu) for relu in (False, True))
     assert found.dtype == cut.dtype == expected.dtype and found.shape == cut.shape == expected.shape
     assert found.tobytes() == expected.tobytes()

@@ -126,6 +126,8 @@ def test_where_it_is_chosen() -> None:
 
     assert suits() and suits(channels=32, filters=32) and suits(kernel=5, strides=2)
     assert not suits(kernel=5), "five taps with a stride of 1 have no form"
+    row = ConvGeometry.of((8, 32, 32, 16), (1, 3, 16, 16), 1, "same")
+    assert not strips.suits(row, np.dtype("float32")), "of windows of one row nothing is transformed"
     assert not suits(dilation_rate=2) and not suits(groups=2) and not suits(dtype="float64")
     assert not suits(channels=64, filters=64), "tiles of both axes make fewer products"
     assert suits(kernel=2, channels=64, filters=64), "which windows of two have not"
@@ -173,6 +175,16 @@ def test_arrays_in_any_order_will_do() -> None:
     assert slopes[0] == slopes[1]
 
 
+def test_nothing_is_written_to_but_the_result() -> None:
+    conv = ConvGeometry.of((4, 16, 16, 8), (3, 3, 8, 8), 1, "same")
+    arrays = numbers(conv, 0)
+    for array in arrays:
+        array.flags.writeable = False
+    x, kernel, bias, dy = arrays
+    strips.forward(x, kernel, bias, conv, relu=True)
+    now(strips.begin_kernel_gradient(x, dy, conv))
+
+
 def test_what_others_left_in_the_room_does_no_harm() -> None:
     """The room is shared with whoever worked before, and not all of it is written anew."""
     conv = ConvGeometry.of((5, 14, 14, 8), (3, 3, 8, 8), 1, "same")
@@ -191,14 +203,16 @@ def test_what_others_left_in_the_room_does_no_harm() -> None:
 @given(st.integers(1, 9), st.integers(1, 40), st.integers(0, 200), st.integers(1, 64))
 def test_each_strip_is_in_one_block(batch: int, strips: int, at_once: int, filters: int) -> None:
     bands = Bands(ConvGeometry.of((batch, 4 * strips, 8, 1), (3, 3, 1, filters), 1, "same"), strips, at_once)
-    found = []
+    found, sizes = [], set()
     for number in range(bands.count):
         images, band = bands.block(number)
         rows = bands.of_band(band)
+        sizes.add(images.stop - images.start)
         assert images.stop - images.start <= bands.images and len(rows) <= bands.rows
         assert (images.stop - images.start) * len(rows) <= max(1, at_once)
         found += [(image, row) for image in range(images.start, images.stop) for row in rows]
     assert sorted(found) == [(image, row) for image in range(batch) for row in range(strips)]
+    assert max(sizes) - min(sizes) <= 1, "threads get as much each"
 
 
 def test_bits_do_not_depend_on_the_threads(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -276,12 +276,10 @@ def test_relu_within_the_layer_before_is_the_same_where_others_look_in_between()
         if before.activity_regularizer is None and relu.activity_regularizer is None:
             continue
         model.compile("sgd", "mse")
-        y = [np.zeros_like(part) for part in model.predict([image, other], batch_size=N, verbose=0)] if looks else None
-        if y is None:
-            y = np.zeros_like(model.predict([image, other], batch_size=N, verbose=0))
-        loss = model.evaluate([image, other], y, batch_size=N, verbose=0)
-        loss = loss[0] if isinstance(loss, list) else loss
         parts = model.predict([image, other], batch_size=N, verbose=0)
+        zeros = [np.zeros_like(part) for part in parts] if looks else np.zeros_like(parts)
+        loss = model.evaluate([image, other], zeros, batch_size=N, verbose=0)
+        loss = loss[0] if isinstance(loss, list) else loss
         plain = sum(float((part**2).mean()) for part in (parts if looks else [parts]))
         by_layer(image, other, end())
         penalties = sum(float(penalty) for layer in (before, relu) for penalty in layer.losses)
@@ -313,6 +311,80 @@ def test_where_relu_is_made_within_the_layer_before(before: Any, within: str) ->
     assert names() == [within]
     assert "relu" in names(looks=True)
     assert names(layers.MaxPooling2D())[-1] == "relu", "on a quarter of the elements"
+
+
+def joined_in_many_ways() -> dict[str, Any]:
+    """What leads from images x and y to an output, where ReLU may be moved or not; `note` is given all in between."""
+
+    def shared(x: Any, y: Any, note: Any) -> Any:
+        norm, relu, add = layers.BatchNormalization(), layers.ReLU(), layers.Add()
+        a, b = (note(relu(note(norm(part)))) for part in (x, y))
+        return relu(note(add([note(relu(note(add([a, b])))), a])))
+
+    def frozen(x: Any, y: Any, note: Any) -> Any:
+        norm = layers.BatchNormalization(trainable=False)
+        return layers.ReLU()(note(norm(x)))
+
+    def of_one(x: Any, y: Any, note: Any) -> Any:
+        return layers.ReLU()(note(layers.Add()([x])))
+
+    def of_three(x: Any, y: Any, note: Any) -> Any:
+        column = note(layers.Dense(1)(x))
+        return layers.Activation("relu")(note(layers.Add()([x, column, y])))
+
+    def nested(x: Any, y: Any, note: Any) -> Any:
+        inner = Input((6, 6, 3))
+        return layers.ReLU()(note(Model(inner, layers.BatchNormalization()(inner))(x)))
+
+    def told(x: Any, y: Any, note: Any) -> Any:
+        a = note(layers.BatchNormalization()(x, relu=True))
+        return layers.ReLU()(note(layers.Add()([note(layers.ReLU()(a)), y], relu=False)))
+
+    def ops_before_pooling(x: Any, y: Any, note: Any) -> Any:
+        return note(layers.MaxPooling2D()(note(ops.relu(x)))) + note(layers.MaxPooling2D()(note(-y)))
+
+    def several_inputs(x: Any, y: Any, note: Any) -> Any:
+        norm = note(layers.BatchNormalization()(x))
+        return layers.Add()([note(layers.ReLU()(norm)), norm])
+
+    return dict(locals())
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("way", joined_in_many_ways())
+def test_relu_is_the_same_wherever_it_is_made(way: str, training: bool) -> None:
+    x, y = Input((6, 6, 3)), Input((6, 6, 3))
+    between: list[Any] = []
+
+    def note(value: Any) -> Any:
+        between.append(value)
+        return value
+
+    end = joined_in_many_ways()[way](x, y, note)
+    images, found = data((6, 6, 3), (6, 6, 3)), []
+    for model in (Model([x, y], end), Model([x, y], [end, *between])):
+        a, b = (Tensor(part, requires_grad=True) for part in images)
+        result = model([a, b], training=training)
+        result = result if isinstance(result, Tensor) else result[0]
+        (result * result).sum().backward()
+        found.append([None if part is None else np.asarray(part).tobytes() for part in (result, a.grad, b.grad)])
+    assert found[0] == found[1]
+
+
+def test_a_relu_that_is_set_otherwise_afterwards() -> None:
+    x = Input((6, 6, 3))
+    relu, pool = layers.ReLU(), layers.MaxPooling2D()
+    model, pooled = Model(x, relu(layers.BatchNormalization()(x))), Model(x, pool(layers.ReLU()(x)))
+    (image,) = data((6, 6, 3))
+    assert np.asarray(model(image)).min() == 0
+    relu.negative_slope = 0.5
+    assert np.asarray(model(image)).min() < 0
+    pool.activity_regularizer = gpudl.regularizers.get("l1")
+    pooled.compile("sgd", "mse")
+    parts = np.asarray(pooled(image))
+    zeros = np.zeros_like(parts)
+    expected = (parts**2).mean() + 0.01 * np.abs(parts).sum() / N
+    assert pooled.evaluate(image, zeros, batch_size=N, verbose=0) == pytest.approx(float(expected), rel=1e-4)
 
 
 def test_freezing_a_part() -> None:

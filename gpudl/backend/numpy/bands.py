@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gpudl.backend.numpy.workers import SMALL, evenly
+from gpudl.backend.numpy.workers import EVEN, SMALL
 from gpudl.shapes import ConvGeometry
 
 FEWEST = 4
@@ -18,23 +18,29 @@ class Bands:
     def __init__(self, conv: ConvGeometry, strips: int, at_once: int) -> None:
         self.batch, self.strips = conv.batch, strips
         self.work = conv.batch * conv.rows.out * conv.columns.out * conv.filters // WORTH
-        """Its size, by which it is shared among threads."""
+        """The size of the whole, by which it is shared among threads."""
         if self.work >= SMALL:
             at_once = min(at_once, max(1, conv.batch * strips // FEWEST))
-        images = at_once // strips
-        self.images = evenly(conv.batch, images) if images > 1 else 1
+        images = max(1, at_once // strips)
+        groups = -(-conv.batch // images)
+        if images > 1 and groups > 1:  # as many for each of two or four threads
+            groups = min(conv.batch, EVEN * -(-groups // EVEN))
+        self.groups = groups
+        """Groups of images, of which the first may have an image more than the others."""
+        self.images = -(-conv.batch // max(1, groups))
         """Images of a block, at most."""
-        rows = strips if images > 0 else max(1, at_once)
+        rows = strips if at_once >= strips else max(1, at_once)
         self.rows = -(-strips // -(-strips // rows))
         """Strips of a band, at most."""
         self.bands = -(-strips // self.rows)
-        self.count = -(-conv.batch // self.images) * self.bands
+        self.count = groups * self.bands
 
     def block(self, number: int) -> tuple[slice, int]:
         """Return which images are in a block, and which band of them it is."""
         group, band = divmod(number, self.bands)
-        first = group * self.images
-        return slice(first, min(first + self.images, self.batch)), band
+        images, longer = divmod(self.batch, self.groups)
+        first = group * images + min(group, longer)
+        return slice(first, first + images + (group < longer)), band
 
     def of_band(self, band: int) -> range:
         """Return the strips of a band."""

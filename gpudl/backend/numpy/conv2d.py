@@ -1,4 +1,5 @@
-"""2-D convolution on NumPy: patches and matrix products, a few images at a time; 3x3 with stride 1 by winograd.py.
+"""2-D convolution on NumPy: patches and matrix products, a few images at a time; few channels by strips.py, 3x3 with
+stride 1 of more by winograd.py.
 
 The gradient for the input is such a convolution, by turned.py, where that pays.
 

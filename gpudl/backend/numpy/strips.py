@@ -1,10 +1,11 @@
 """Convolution on NumPy by strips: Winograd's products down the columns, and as it is defined along the rows.
 
-Of few channels the products that winograd.py makes are soon made, and half of the time goes into copies of short runs.
+Of few channels the products that winograd.py makes are soon made, and the time goes into copies of short runs.
 Here nothing is copied. A strip, 4 rows of outputs of, say, 6 rows of inputs, is transformed where it lies, a whole row
 for a number: B^T d, whose 6 rows are each convolved with the 3 taps of a row of the transformed kernel, G g, and A^T m
 are the outputs. That is half of the products of the definition, where tiles of both axes take a quarter. Windows of two
 rows and such with strides go as well: the rows that a stride tells apart are transformed by themselves (toom_cook.py).
+Where x or the kernel are not finite, NaN spreads over a strip's rows and to neighbours in its steps.
 
 With channels last some pixels of a row, a step, are one run of numbers. A step of outputs depends on the step of inputs
 at the same place and one or two after it. So a row of steps times a matrix for each of these shifts, which holds the
@@ -15,7 +16,7 @@ Memory plan. A block of strips is transformed, multiplied and joined while it li
 once, in a handful of calls. Room and views of it are kept for the next block and step (kept.py).
 
 The gradient for the input is such a convolution, by turned.py. The gradient for the kernel is the adjoint: of each
-shift (inputs)^T (A dy), added up over all blocks, and at the end G^T w of the taps in it.
+shift (inputs)^T (A dy), added up over several blocks, and G^T w of the taps in the sum.
 Source: Lavin and Gray 2015, arXiv 1509.09308, for one axis.
 """
 
@@ -46,17 +47,20 @@ BLOCK = 1 << 19
 MOST_SHARES = 8
 """Sums that the kernel gradient is made of."""
 
-FEW, MANY, FEWER = 18, 54, 0.7
-"""Channels C and filters K with which it is quicker, C K <= 18 (C + K), about twice as many of both, or this many of
-the one and any number of the other; fewer where more outputs are made than are kept. More is quicker where tiles of
-both axes are not to be had, and at most 0.7 of the products of the definition are made (measured)."""
+FEW = 18
+"""Channels C and filters K with which it is quicker than tiles of both axes, C K <= 18 (C + K): some 36 of both, or 18
+of the one; fewer where more outputs are made than are kept (measured)."""
+
+MANY, FEWER = 54, 0.7
+"""As many where tiles are not to be had, if at most 0.7 of the products of the definition are made (measured)."""
 
 MOST_FILTERS, FEWEST_PIXELS, MOST_WASTE = 6, 256, 1.35
 """Where patches and one product, or tiles of 5x5, are quicker (measured): more filters for each channel; fewer outputs
 of a batch, over which the transformed kernel has to pay; and so many made for each that is kept."""
 
 LARGEST_PAIR = 800
-"""Channels times filters up to which two pixels make a step, and their matrices are wide enough for BLAS (measured)."""
+"""Channels times filters up to which two pixels make a step. With more, the matrices of one pixel are wide enough for
+BLAS, and have no zeros (measured)."""
 
 
 def step_of(conv: ConvGeometry) -> int:
@@ -68,12 +72,12 @@ def step_of(conv: ConvGeometry) -> int:
 @lru_cache(maxsize=256)
 def _pays(conv: ConvGeometry) -> bool:
     rows, columns, channels, filters = conv.rows, conv.columns, conv.channels, conv.filters
-    if conv.groups > 1 or rows.dilation > 1 or columns.dilation > 1 or strip_form(rows) is None:
+    if conv.groups > 1 or rows.dilation > 1 or columns.dilation > 1 or rows.window == 1 or strip_form(rows) is None:
         return False
     if channels == 1 or filters > MOST_FILTERS * channels or conv.batch * rows.out * columns.out < FEWEST_PIXELS:
         return False
     plan = _plan(conv, BLOCK)
-    products = plan.form.read * plan.shifts * plan.pixels / (OUT * rows.window * plan.step * columns.window)
+    products = plan.form.read * plan.shifts * plan.pixels / (OUT * rows.window * columns.window)
     has_fewer = products <= FEWER and not is_possible(conv)
     waste = OUT * plan.strips * plan.step * plan.across / (rows.out * columns.out)
     most = MANY if has_fewer else FEW
@@ -81,7 +85,7 @@ def _pays(conv: ConvGeometry) -> bool:
 
 
 def suits(conv: ConvGeometry, dtype: np.dtype) -> bool:
-    """Whether a convolution is to be made this way. Never in "highest" precision."""
+    """Whether a convolution is to be made this way. Never in "highest" precision: transforms round."""
     return dtype == np.float32 and _pays(conv) and config.float32_precision() != "highest"
 
 
@@ -111,7 +115,7 @@ class _Strips(NamedTuple):
 def _alike(strips: range, size: int, before: int, apart: int, matrix: np.ndarray) -> list[_Strips]:
     """Take strips of an image of `size` rows together that have as many of them.
 
-    The first strip begins `before` rows before the image, and each next one `apart` rows further. `matrix` (..., rows)
+    The image's first strip begins `before` rows before it, and each next one `apart` rows further. `matrix` (..., rows)
     is for whole strips.
     """
 
@@ -180,7 +184,6 @@ class _Workspace:
         self.plan = plan
         self.first, self.second = room[: plan.first], room[plan.first :]
         self._blocks: dict[tuple[int, int], _Block] = {}
-
         self._clean: _Block | None = None
 
     @staticmethod

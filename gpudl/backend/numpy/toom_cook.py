@@ -85,8 +85,7 @@ def _strip_form(window: int, stride: int) -> Form | None:
     start = 0
     for first, form in enumerate(forms):
         rows = slice(start, start + form.read)
-        own = inputs[rows, first::stride]
-        own[:, : form.inputs.shape[1]] = form.inputs
+        inputs[rows, first::stride] = form.inputs
         kernels[rows, first::stride] = form.kernels
         start = rows.stop
     return Form(inputs, kernels, np.hstack([form.outputs for form in forms]))

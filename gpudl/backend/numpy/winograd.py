@@ -13,8 +13,8 @@ So the first index of a tile's 36 numbers is the one along the row. Each product
 BLAS copies its factors first where a product is large (products.py), which here takes longer than to multiply them.
 
 The gradient for the input is such a convolution, of dy with the kernel turned round. The gradient for the kernel is the
-adjoint: A dy A^T, products (C, tiles) x (tiles, K) added up over all blocks, and at the end G^T w G. The inputs that
-the forward pass has transformed are kept for it where they are few.
+adjoint: A dy A^T, products (C, tiles) x (tiles, K) added up over several blocks, and G^T w G of the sum. The inputs
+that the forward pass has transformed are kept for it where they are few.
 Source: Lavin and Gray 2015, arXiv 1509.09308.
 """
 
@@ -55,7 +55,8 @@ REMEMBERED = 1 << 20
 """Transformed inputs, in numbers, that are kept for the kernel gradient if the batch is one block."""
 
 MOST_SHARES, LARGEST_SUMS = 8, 1 << 23
-"""Sums that the kernel gradient is made of, and the numbers of all of them before they are transformed."""
+"""Sums that the kernel gradient is made of, and the numbers of all of them before they are transformed, of which each
+thread has two."""
 
 
 Memo = dict[str, np.ndarray]
