@@ -68,7 +68,7 @@ class _Rows:
         run(work, self.pieces, self.size)
 
 
-_rows = lru_cache(maxsize=64)(_Rows)
+_rows = lru_cache(maxsize=256)(_Rows)
 
 
 @lru_cache(maxsize=16)

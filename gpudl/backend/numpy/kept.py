@@ -20,7 +20,7 @@ Made = TypeVar("Made")
 
 SINGLE = np.dtype(np.float32)
 
-MOST = 64
+MOST = 512
 """Shapes remembered; the one that was made first goes when there are more."""
 
 LARGEST = 1 << 24

@@ -174,7 +174,7 @@ class _Plan(Bands):
         return [[alike.of(y, self.conv.columns.out * self.conv.filters) for alike in band] for band in self.writes]
 
 
-_plan = lru_cache(maxsize=64)(_Plan)
+_plan = lru_cache(maxsize=256)(_Plan)
 
 
 class _Workspace:

@@ -138,7 +138,7 @@ class _Plan(Bands):
         """The numbers in a thread's workspace: what is read and what is written by each step change places."""
 
 
-_plan = lru_cache(maxsize=64)(_Plan)
+_plan = lru_cache(maxsize=256)(_Plan)
 
 
 class _Workspace:
