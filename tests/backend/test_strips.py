@@ -2,45 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
+from convolving import bits_with_threads, near, near_the_definition, numbers
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from gpudl import config
 from gpudl.backend.later import now
-from gpudl.backend.numpy import conv2d, strips, winograd, workers
+from gpudl.backend.numpy import conv2d, strips, winograd
 from gpudl.backend.numpy.bands import Bands
 from gpudl.backend.numpy.toom_cook import OUT, strip_form
 from gpudl.shapes import ConvGeometry, WindowAxis
 
-MOST = 1e-5
-"""Largest error, relative to the largest number of the result."""
-
 DOWN = [(3, 1), (2, 1), (1, 1), (1, 2), (2, 2), (3, 2), (4, 2), (5, 2), (6, 2), (4, 3), (7, 3)]
 ALONG = [(3, 1), (1, 1), (2, 1), (5, 1), (7, 1), (1, 2), (3, 2), (4, 2), (7, 2), (2, 3), (5, 3)]
 """Windows and strides."""
-
-
-@pytest.fixture(autouse=True)
-def precision() -> Iterator[None]:
-    before = config.float32_precision()
-    yield
-    config.set_float32_precision(before)
-
-
-def numbers(conv: ConvGeometry, seed: int) -> tuple[np.ndarray, ...]:
-    rng = np.random.default_rng(seed)
-    shapes = conv.x_shape, conv.kernel_shape, (conv.filters,), conv.y_shape
-    return tuple(rng.standard_normal(shape).astype("float32") for shape in shapes)
-
-
-def near(found: np.ndarray, expected: np.ndarray) -> None:
-    assert found.dtype == np.float32 and found.shape == expected.shape
-    np.testing.assert_allclose(found, expected, rtol=0, atol=MOST * np.abs(expected).max())
 
 
 @settings(max_examples=150)
@@ -105,18 +84,12 @@ def test_it_is_the_convolution(
 def test_errors_of_numbers_of_unit_size(
     size: int, window: int, stride: int, channels: int, filters: int, seed: int
 ) -> None:
-    """As large as a layer's are: inputs and outputs of unit variance."""
     conv = ConvGeometry.of((8, size, size, channels), (window, window, channels, filters), stride, "same")
-    x, kernel, _, dy = numbers(conv, 1000 * seed + channels)
-    kernel /= np.float32(window * channels**0.5)
-    exact = [a.astype("float64") for a in (x, kernel, dy)]
-    assert strips.suits(conv, x.dtype)
-    near(conv2d.forward(x, kernel, None, conv), conv2d.forward(exact[0], exact[1], None, conv))
-    near(conv2d.input_gradient(dy, kernel, conv), conv2d.input_gradient(exact[2], exact[1], conv))
-    near(conv2d.kernel_gradient(x, dy, conv), conv2d.kernel_gradient(exact[0], exact[2], conv))
+    assert strips.suits(conv, np.dtype("float32"))
+    near_the_definition(conv, 1000 * seed + channels)
 
 
-def test_where_it_is_chosen() -> None:
+def test_where_it_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     def suits(
         size: int = 32, batch: int = 8, kernel: int = 3, channels: int = 16, filters: int = 16, **more: Any
     ) -> bool:
@@ -134,7 +107,7 @@ def test_where_it_is_chosen() -> None:
     assert not suits(channels=1) and not suits(channels=3, filters=64), "a few taps make a short product"
     assert not suits(size=5, batch=32), "of two strips the second would be mostly empty"
     assert not suits(batch=1, size=8), "so few outputs do not pay for the kernel's transform"
-    config.set_float32_precision("highest")
+    monkeypatch.setattr(config, "float32_precision", lambda: "highest")
     assert not suits()
 
 
@@ -217,15 +190,4 @@ def test_each_strip_is_in_one_block(batch: int, strips: int, at_once: int, filte
 
 def test_bits_do_not_depend_on_the_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     conv = ConvGeometry.of((24, 30, 30, 16), (3, 3, 16, 24), 1, "same")
-    x, kernel, bias, dy = numbers(conv, 0)
-    monkeypatch.setattr(strips, "BLOCK", 1 << 16)
-    made = set()
-    try:
-        for count in ("1", "2", "5"):
-            monkeypatch.setenv("GPUDL_NUM_THREADS", count)
-            workers.reset()
-            y, slope = strips.forward(x, kernel, bias, conv), now(strips.begin_kernel_gradient(x, dy, conv))
-            made.add(y.tobytes() + slope.tobytes())
-    finally:
-        workers.reset()
-    assert len(made) == 1
+    assert len(bits_with_threads(monkeypatch, strips, conv)) == 1

@@ -2,40 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
+from convolving import bits_with_threads, near, near_the_definition, numbers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpudl import config
 from gpudl.backend.later import now
-from gpudl.backend.numpy import conv2d, strips, winograd, workers
+from gpudl.backend.numpy import conv2d, strips, winograd
 from gpudl.backend.numpy.toom_cook import FIVE, FOUR, TAPS, Form, form_for
 from gpudl.shapes import ConvGeometry
-
-MOST = 1e-5
-"""Largest error, relative to the largest number of the result."""
-
-
-@pytest.fixture(autouse=True)
-def precision() -> Iterator[None]:
-    before = config.float32_precision()
-    yield
-    config.set_float32_precision(before)
-
-
-def numbers(conv: ConvGeometry, seed: int) -> tuple[np.ndarray, ...]:
-    rng = np.random.default_rng(seed)
-    shapes = conv.x_shape, conv.kernel_shape, (conv.filters,), conv.y_shape
-    return tuple(rng.standard_normal(shape).astype("float32") for shape in shapes)
-
-
-def near(found: np.ndarray, expected: np.ndarray) -> None:
-    assert found.dtype == np.float32 and found.shape == expected.shape
-    np.testing.assert_allclose(found, expected, rtol=0, atol=MOST * np.abs(expected).max())
 
 
 @settings(max_examples=60)
@@ -97,20 +76,13 @@ def test_nothing_large_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_errors_of_numbers_of_unit_size(
     size: int, channels: int, form: Form, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As large as a layer's are: inputs and outputs of unit variance."""
     monkeypatch.setattr(strips, "suits", lambda *_: False)
     conv = ConvGeometry.of((8, size, size, channels), (3, 3, channels, 64), 1, "same")
-    assert form_for(conv) is form
-    x, kernel, _, dy = numbers(conv, 1000 * seed + channels)
-    kernel /= np.float32(3 * channels**0.5)
-    exact = [a.astype("float64") for a in (x, kernel, dy)]
-    assert winograd.suits(conv, x.dtype)
-    near(conv2d.forward(x, kernel, None, conv), conv2d.forward(exact[0], exact[1], None, conv))
-    near(conv2d.input_gradient(dy, kernel, conv), conv2d.input_gradient(exact[2], exact[1], conv))
-    near(conv2d.kernel_gradient(x, dy, conv), conv2d.kernel_gradient(exact[0], exact[2], conv))
+    assert form_for(conv) is form and winograd.suits(conv, np.dtype("float32"))
+    near_the_definition(conv, 1000 * seed + channels)
 
 
-def test_where_it_is_chosen() -> None:
+def test_where_it_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     def suits(
         size: int = 16, batch: int = 8, kernel: int = 3, channels: int = 32, dtype: str = "float32", **more
     ) -> bool:
@@ -124,7 +96,7 @@ def test_where_it_is_chosen() -> None:
     assert not suits(size=5, channels=64, batch=32), "tiles of 4x4 would be mostly empty"
     assert suits(size=5, batch=32) and not suits(size=5), "one tile of 5x5 is full"
     assert not suits(batch=1, size=8), "so few tiles do not pay for the kernel's transform"
-    config.set_float32_precision("highest")
+    monkeypatch.setattr(config, "float32_precision", lambda: "highest")
     assert not suits()
 
 
@@ -146,15 +118,4 @@ def test_the_form_with_fewer_products_is_chosen(height: int, width: int, channel
 
 def test_bits_do_not_depend_on_the_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     conv = ConvGeometry.of((24, 14, 14, 32), (3, 3, 32, 48), 1, "same")
-    x, kernel, bias, dy = numbers(conv, 0)
-    monkeypatch.setattr(winograd, "BLOCK", 1 << 16)
-    made = set()
-    try:
-        for count in ("1", "2", "5"):
-            monkeypatch.setenv("GPUDL_NUM_THREADS", count)
-            workers.reset()
-            y, slope = winograd.forward(x, kernel, bias, conv), now(winograd.begin_kernel_gradient(x, dy, conv))
-            made.add(y.tobytes() + slope.tobytes())
-    finally:
-        workers.reset()
-    assert len(made) == 1
+    assert len(bits_with_threads(monkeypatch, winograd, conv)) == 1

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Generic, Self, TypeVar
+
+import numpy as np
+
+from gpudl.backend.numpy.kept import kept
 from gpudl.backend.numpy.workers import EVEN, SMALL
 from gpudl.shapes import ConvGeometry
 
@@ -14,6 +19,12 @@ WORTH = 2
 
 class Bands:
     """Blocks for `conv` of some `at_once` out of `strips` of each image, "strips" being whatever rows go together."""
+
+    first: int
+    """Numbers in the first part of a thread's workspace: what a step reads lies in the one part, what it writes in the
+    other."""
+    room: int
+    """Numbers in all of it."""
 
     def __init__(self, conv: ConvGeometry, strips: int, at_once: int) -> None:
         self.batch, self.strips = conv.batch, strips
@@ -45,3 +56,34 @@ class Bands:
     def of_band(self, band: int) -> range:
         """Return the strips of a band."""
         return range(band * self.rows, min((band + 1) * self.rows, self.strips))
+
+
+Plan = TypeVar("Plan", bound=Bands)
+Block = TypeVar("Block")
+
+
+class Workspace(Generic[Plan, Block]):
+    """A thread's room for a block and what it becomes, and the blocks whose views it has made."""
+
+    def __init__(self, plan: Plan, room: np.ndarray) -> None:
+        self.plan = plan
+        self.first, self.second = room[: plan.first], room[plan.first :]
+        self._blocks: dict[tuple[int, int], Block] = {}
+
+    @classmethod
+    def of(cls, plan: Plan) -> Self:
+        """Return this thread's workspace for a plan, where others may have left anything."""
+        return kept(cls, plan, plan.room)
+
+    def made(self, count: int, band: int) -> Block:
+        """Make the views of a block of so many images, or of one band of an image."""
+        raise NotImplementedError
+
+    def block(self, number: int) -> tuple[Block, slice]:
+        """Return a block's views, and which images are in it."""
+        images, band = self.plan.block(number)
+        key = images.stop - images.start, band
+        found = self._blocks.get(key)
+        if found is None:
+            found = self._blocks[key] = self.made(*key)
+        return found, images

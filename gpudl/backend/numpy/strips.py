@@ -25,7 +25,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import lru_cache
 from itertools import groupby
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
@@ -33,8 +33,7 @@ from numpy.lib.stride_tricks import as_strided
 from gpudl import config
 from gpudl.backend.later import Later
 from gpudl.backend.numpy import aligned
-from gpudl.backend.numpy.bands import Bands
-from gpudl.backend.numpy.kept import kept
+from gpudl.backend.numpy.bands import Bands, Workspace
 from gpudl.backend.numpy.products import SMALL_PRODUCT, product
 from gpudl.backend.numpy.rows import finish_rows
 from gpudl.backend.numpy.toom_cook import OUT, is_possible, strip_form
@@ -177,29 +176,22 @@ class _Plan(Bands):
 _plan = lru_cache(maxsize=256)(_Plan)
 
 
-class _Workspace:
-    """A thread's room for a block of strips and what they become, and the blocks whose views it has made."""
+class _Workspace(Workspace["_Plan", "_Block"]):
+    """Its blocks have zeros in the padding."""
 
-    def __init__(self, plan: _Plan, room: np.ndarray) -> None:
-        self.plan = plan
-        self.first, self.second = room[: plan.first], room[plan.first :]
-        self._blocks: dict[tuple[int, int], _Block] = {}
-        self._clean: _Block | None = None
+    _clean: _Block | None = None
 
-    @staticmethod
-    def of(plan: _Plan) -> _Workspace:
-        """Return this thread's workspace for a plan, where others may have left anything."""
-        room = kept(_Workspace, plan, plan.room)
+    @classmethod
+    def of(cls, plan: _Plan) -> Self:
+        room = super().of(plan)
         room._clean = None
         return room
 
+    def made(self, count: int, band: int) -> _Block:
+        return _Block(self, count, band)
+
     def block(self, number: int) -> tuple[_Block, slice]:
-        """Return a block's views, with zeros in the padding, and which images are in it."""
-        images, band = self.plan.block(number)
-        key = images.stop - images.start, band
-        found = self._blocks.get(key)
-        if found is None:
-            found = self._blocks[key] = _Block(self, *key)
+        found, images = super().block(number)
         if found is not self._clean:
             found.clear()
             self._clean = found

@@ -30,8 +30,7 @@ from numpy.lib.stride_tricks import as_strided
 from gpudl import config
 from gpudl.backend.later import Later
 from gpudl.backend.numpy import aligned
-from gpudl.backend.numpy.bands import Bands
-from gpudl.backend.numpy.kept import kept
+from gpudl.backend.numpy.bands import Bands, Workspace
 from gpudl.backend.numpy.rows import finish_rows
 from gpudl.backend.numpy.toom_cook import TAPS, Form, form_for, is_possible
 from gpudl.backend.numpy.workers import Piece, begin, blocks, run
@@ -135,33 +134,14 @@ class _Plan(Bands):
         """Where the room for what lies between two transforms begins: behind the inputs, or in their place."""
         self.first = max(self.padded + half, self.inputs, self.between + between)
         self.room = self.first + read**2 * tiles * max(conv.channels, conv.filters)
-        """The numbers in a thread's workspace: what is read and what is written by each step change places."""
 
 
 _plan = lru_cache(maxsize=256)(_Plan)
 
 
-class _Workspace:
-    """A thread's room for a block of tiles and what they become, and the blocks whose views it has made."""
-
-    def __init__(self, plan: _Plan, room: np.ndarray) -> None:
-        self.plan = plan
-        self.first, self.second = room[: plan.first], room[plan.first :]
-        self._blocks: dict[tuple[int, int], _Block] = {}
-
-    @staticmethod
-    def of(plan: _Plan) -> _Workspace:
-        """Return this thread's workspace for a plan."""
-        return kept(_Workspace, plan, plan.room)
-
-    def block(self, number: int) -> tuple[_Block, slice]:
-        """Return a block's views, and which images are in it."""
-        images, band = self.plan.block(number)
-        key = images.stop - images.start, band
-        found = self._blocks.get(key)
-        if found is None:
-            found = self._blocks[key] = _Block(self, *key)
-        return found, images
+class _Workspace(Workspace["_Plan", "_Block"]):
+    def made(self, count: int, band: int) -> _Block:
+        return _Block(self, count, band)
 
 
 class _Block:
