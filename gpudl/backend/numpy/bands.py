@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Generic, Self, TypeVar
 
 import numpy as np
@@ -62,7 +63,7 @@ Plan = TypeVar("Plan", bound=Bands)
 Block = TypeVar("Block")
 
 
-class Workspace(Generic[Plan, Block]):
+class Workspace(ABC, Generic[Plan, Block]):
     """A thread's room for a block and what it becomes, and the blocks whose views it has made."""
 
     def __init__(self, plan: Plan, room: np.ndarray) -> None:
@@ -75,9 +76,9 @@ class Workspace(Generic[Plan, Block]):
         """Return this thread's workspace for a plan, where others may have left anything."""
         return kept(cls, plan, plan.room)
 
+    @abstractmethod
     def made(self, count: int, band: int) -> Block:
         """Make the views of a block of so many images, or of one band of an image."""
-        raise NotImplementedError
 
     def block(self, number: int) -> tuple[Block, slice]:
         """Return a block's views, and which images are in it."""

@@ -71,7 +71,13 @@ def step_of(conv: ConvGeometry) -> int:
 @lru_cache(maxsize=256)
 def _pays(conv: ConvGeometry) -> bool:
     rows, columns, channels, filters = conv.rows, conv.columns, conv.channels, conv.filters
-    if conv.groups > 1 or rows.dilation > 1 or columns.dilation > 1 or rows.window == 1 or strip_form(rows) is None:
+    if (
+        conv.groups > 1
+        or rows.dilation > 1
+        or columns.dilation > 1
+        or rows.window == 1
+        or strip_form(rows.window, rows.stride) is None
+    ):
         return False
     if channels == 1 or filters > MOST_FILTERS * channels or conv.batch * rows.out * columns.out < FEWEST_PIXELS:
         return False
@@ -136,7 +142,7 @@ class _Plan(Bands):
     """How a convolution is made: the length of a step, and how the batch is cut into blocks of strips."""
 
     def __init__(self, conv: ConvGeometry, block: int) -> None:
-        form = strip_form(conv.rows)
+        form = strip_form(conv.rows.window, conv.rows.stride)
         assert form is not None, "not asked for before"
         self.conv, self.form, self.step = conv, form, step_of(conv)
         columns = conv.columns

@@ -13,7 +13,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from gpudl.shapes import ConvGeometry, WindowAxis
+from gpudl.shapes import ConvGeometry
 
 TAPS = 3
 
@@ -66,16 +66,12 @@ OUT = FOUR.out
 _OF_TAPS = {1: Form(np.eye(OUT), np.ones((OUT, 1)), np.eye(OUT)), 2: Form.of(0, 1, -1, 2, taps=2), TAPS: FOUR}
 
 
-def strip_form(axis: WindowAxis) -> Form | None:
+@lru_cache(maxsize=64)
+def strip_form(window: int, stride: int) -> Form | None:
     """Return a form of four outputs for a window with a stride; None where it would have too many taps.
 
     The inputs at each place within a stride meet taps of their own: several forms, whose products are joined.
     """
-    return _strip_form(axis.window, axis.stride)
-
-
-@lru_cache(maxsize=64)
-def _strip_form(window: int, stride: int) -> Form | None:
     phases = [_OF_TAPS.get(len(range(first, window, stride))) for first in range(min(stride, window))]
     forms = [form for form in phases if form is not None]
     if len(forms) < len(phases):
