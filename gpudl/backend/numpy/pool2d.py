@@ -2,14 +2,15 @@
 
 Taking the maximum of R*S slices is four times faster than a reduction over reshaped axes, because every step runs
 over whole rows of channels. The winner of a window is kept as its number in the window (row-major), one byte each;
-it is found by counting, from the last tap to the first, how many taps in a row did not win. On the way back it is made
-a mask for each tap, all ones or all zeros, and what of a gradient's bits the mask lets pass is the tap's: whatever the
-gradient, infinite or not a number, losers get 0.
+it is found by counting, from the last tap to the first, how many taps in a row did not win. On the way back the bits of
+a gradient, as an integer, are multiplied by 1 for the tap that has won and by 0 for the others: whatever the gradient,
+infinite or not a number, losers get 0.
 
 Memory plan. A few images, their maxima and winners lie in the third-level cache while one tap after the other goes over
 them, in the place of the result. Gradients of windows that tile the images go straight to their places, all taps in one
-call, in which NumPy widens the masks a few thousand numbers at a time (`rows.short`): nothing else is as large as a
-block but the masks, a byte each.
+call, in which NumPy widens booleans a few thousand numbers at a time (`rows.short`): nothing else is as large as a
+block but those, a byte each. A tap reads or writes every second pixel of every second row, and memory is slow at that:
+so each block is gone over in order first, images by the look for NaN, gradients by filling them with 0.
 
 Where numba is installed, max pooling of large arrays is a loop that does all of it in one pass: loops.py.
 """
@@ -99,8 +100,10 @@ def max_forward(x: np.ndarray, pool: PoolGeometry) -> tuple[np.ndarray, np.ndarr
         lost = _room((plan.most, *y.shape[1:]), np.dtype(bool))
         with rows.short():
             for images, best, number in _each(pieces, x, y, winner):
+                largest = images.max() if images.size else 0
+                has_nan = bool(largest != largest)
                 _take_maxima(images, best, plan)
-                _count_losers(images, best, number, lost[: len(best)], plan)
+                _count_losers(images, best, number, lost[: len(best)], plan, has_nan)
 
     run(work, plan.blocks, plan.elements)
     return y, winner
@@ -118,10 +121,10 @@ def _take_maxima(images: np.ndarray, best: np.ndarray, plan: _Plan) -> None:
         np.maximum(best[outputs], images[inputs], out=best[outputs])
 
 
-def _count_losers(images: np.ndarray, best: np.ndarray, number: np.ndarray, lost: np.ndarray, plan: _Plan) -> None:
+def _count_losers(
+    images: np.ndarray, best: np.ndarray, number: np.ndarray, lost: np.ndarray, plan: _Plan, has_nan: bool
+) -> None:
     """number (n, P, Q, C) = of taps before the first whose input is the maximum; `lost` is room for booleans."""
-    largest = best.max() if best.size else 0
-    has_nan = largest != largest
     taps = plan.taps[:-1] if plan.whole else plan.taps  # what none before has won the last one has
     straight = plan.whole and number.itemsize == 1  # the first comparison is the first count
     if not straight:
@@ -141,7 +144,7 @@ def _count_losers(images: np.ndarray, best: np.ndarray, number: np.ndarray, lost
 def max_backward(dy: np.ndarray, winner: np.ndarray, pool: PoolGeometry) -> np.ndarray:
     """dy (N, P, Q, C) -> dx (N, H, W, C): each window's gradient goes to its winner; overlapping windows add up."""
     plan = _plan(pool, BLOCK)
-    dx = aligned.empty(pool.x_shape, dy.dtype) if pool.tiles_exactly else aligned.zeros(pool.x_shape, dy.dtype)
+    dx = aligned.empty(pool.x_shape, dy.dtype)
     loop = loops.loop_for(loops.max_unpool, (pool.rows.window, pool.columns.window), dx.size, dy, winner)
     if loop is not None and pool.tiles_exactly:
 
@@ -168,29 +171,25 @@ Share: TypeAlias = Iterator[tuple[np.ndarray, ...]]
 def _to_winners_of_tiles(share: Share, pool: PoolGeometry, plan: _Plan) -> None:
     """Fill dx, all taps at once."""
     R, S = pool.rows.window, pool.columns.window
-    masks = _room((R * S, plan.most, *pool.y_shape[1:]), np.dtype(np.int8))
+    masks = _room((R * S, plan.most, *pool.y_shape[1:]), np.dtype(bool))
     taps = np.arange(R * S, dtype=np.min_scalar_type(R * S - 1)).reshape(-1, 1, 1, 1, 1)
     for gradient, number, target in share:
         n, P, Q, C = number.shape
-        mask = _mask(number, taps, masks[:, :n]).reshape(R, S, n, P, Q, C)
+        if len(plan.blocks) > 1:  # else dx is not large, and may lie in the cache
+            target.fill(0)
+        won = np.equal(number, taps, out=masks[:, :n]).reshape(R, S, n, P, Q, C)
         by_taps = target.reshape(n, P, R, Q, S, C).transpose(2, 4, 0, 1, 3, 5)
-        np.bitwise_and(_bits(gradient), mask, out=_bits(by_taps))
+        np.multiply(_bits(gradient), won, out=_bits(by_taps))
 
 
 def _add_to_winners(share: Share, pool: PoolGeometry, plan: _Plan) -> None:
-    """Add to dx, which is 0, one tap after the other: windows may overlap, or leave inputs out."""
-    masks = aligned.empty((plan.most, *pool.y_shape[1:]), np.int8)
+    """Fill dx, one tap after the other: windows may overlap, or leave inputs out."""
     for gradient, number, target in share:
         part = aligned.empty_like(gradient)
+        target.fill(0)
         for k, (outputs, inputs) in enumerate(plan.taps):
-            np.bitwise_and(_bits(gradient), _mask(number, k, masks[: len(number)]), out=_bits(part))
+            np.multiply(_bits(gradient), np.equal(number, k), out=_bits(part))
             target[inputs] += part[outputs]
-
-
-def _mask(number: np.ndarray, taps: np.ndarray | int, mask: np.ndarray) -> np.ndarray:
-    """mask = -1, all bits, where a winner's number is the tap's, else 0; int8, which widens to -1 and 0 of any size."""
-    np.equal(number, taps, out=mask.view(bool))
-    return np.negative(mask, out=mask)
 
 
 def _bits(x: np.ndarray) -> np.ndarray:
@@ -207,11 +206,12 @@ def _shares(pool: PoolGeometry, dtype: np.dtype) -> np.ndarray:
 def average_forward(x: np.ndarray, pool: PoolGeometry) -> np.ndarray:
     """x (N, H, W, C) -> y (N, P, Q, C): the mean of each window's real elements."""
     plan, shares = _plan(pool, BLOCK), _shares(pool, x.dtype)
-    y = aligned.zeros(pool.y_shape, x.dtype)
+    y = aligned.empty(pool.y_shape, x.dtype)
 
     def work(pieces: Iterator[Piece]) -> None:
         with rows.short():
             for images, total in _each(pieces, x, y):
+                total.fill(0)
                 for outputs, inputs in plan.taps:
                     total[outputs] += images[inputs]
                 total *= shares
@@ -223,11 +223,12 @@ def average_forward(x: np.ndarray, pool: PoolGeometry) -> np.ndarray:
 def average_backward(dy: np.ndarray, pool: PoolGeometry) -> np.ndarray:
     """dy (N, P, Q, C) -> dx (N, H, W, C)."""
     plan, shares = _plan(pool, BLOCK), _shares(pool, dy.dtype)
-    dx = aligned.zeros(pool.x_shape, dy.dtype)
+    dx = aligned.empty(pool.x_shape, dy.dtype)
 
     def work(pieces: Iterator[Piece]) -> None:
         with rows.short():
             for gradient, target in _each(pieces, dy, dx):
+                target.fill(0)
                 share = gradient * shares
                 for outputs, inputs in plan.taps:
                     target[inputs] += share[outputs]
