@@ -82,6 +82,10 @@ class Problems:
             raise UsageError("\n".join(f"{self.where(path)}: {message}" for path, message in ordered))
 
 
+_NAME = Setting("name", str, ..., None)
+"""A layer's, which need not say so itself."""
+
+
 def _origin(option: str, path: Path) -> str:
     """Name the option a value came from, and the key unless the option says it."""
     return option if option.endswith(f" {dotted(path)}") else f"{option}: {dotted(path)}"
@@ -171,7 +175,7 @@ def check_block(kind: str, value: Any, path: Path, problems: Problems) -> Any:
     rest = {name: v for name, v in value.items() if name != "type"}
     settings = settings_of(item)
     if kind == "layers" and not any(s.name == "name" for s in settings):
-        settings = (*settings, Setting("name", str, ..., None))
+        settings = (*settings, _NAME)
     return {"type": value["type"], **check_settings(value["type"], settings, rest, path, problems)}
 
 

@@ -29,7 +29,7 @@ PLURALS = {
 COUNTS = {2: "two", 3: "three", 4: "four"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # a default may be anything, also what cannot be hashed
 class Setting:
     """One setting: how it is called, what it accepts, and what it is where nothing is said."""
 
@@ -148,6 +148,7 @@ def settings_of(item: Any) -> tuple[Setting, ...]:
     return tuple(_of_parameters(item.__init__, skip_first=True)) if inspect.isclass(item) else ()
 
 
+@cache
 def model_of(name: str, settings: tuple[Setting, ...]) -> type[BaseModel]:
     """Return the pydantic model of some settings. Fields carry a prefix, so that no name can clash with pydantic's."""
     fields: dict[str, Any] = {}

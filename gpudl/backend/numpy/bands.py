@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Generic, Self, TypeVar
+from itertools import groupby
+from typing import Generic, NamedTuple, Self, TypeVar
 
 import numpy as np
 
@@ -57,6 +58,53 @@ class Bands:
     def of_band(self, band: int) -> range:
         """Return the strips of a band."""
         return range(band * self.rows, min((band + 1) * self.rows, self.strips))
+
+
+class Alike(NamedTuple):
+    """Strips next to each other that have as many rows of an image: at an edge some are padding, or beyond it.
+
+    Or tiles of a row, whose pixels are then meant by "rows".
+    """
+
+    places: slice
+    """Which of the band's strips they are."""
+    start: int
+    """The first row of the first."""
+    apart: int
+    """How many rows further the next one begins."""
+    rows: int
+    matrix: np.ndarray
+    """What their rows are multiplied by."""
+
+    def of(self, x: np.ndarray, used: int) -> np.ndarray:
+        """View x (N, H, W, C), contiguous, as strips, which may share rows: (N, strips, rows, used of the W * C)."""
+        count, height, width, channels = x.shape
+        shape = count, self.places.stop - self.places.start, self.rows, used
+        if not self.rows:
+            return np.empty(shape, x.dtype)
+        row = width * channels * x.itemsize
+        return np.ndarray(shape, x.dtype, x, self.start * row, (height * row, self.apart * row, row, x.itemsize))
+
+
+def alike(strips: range, size: int, before: int, apart: int, matrix: np.ndarray) -> list[Alike]:
+    """Take strips of an image of `size` rows together that have as many of them.
+
+    The image's first strip begins `before` rows before it, and each next one `apart` rows further. `matrix` (..., rows)
+    is for whole strips.
+    """
+
+    def inside(strip: int) -> tuple[int, int]:
+        first = apart * strip - before
+        start = min(matrix.shape[1], max(0, -first))
+        return start, max(start, min(matrix.shape[1], size - first))
+
+    found = []
+    for (start, stop), group in groupby(strips, inside):
+        members = list(group)
+        places = slice(members[0] - strips.start, members[-1] + 1 - strips.start)
+        part = np.ascontiguousarray(matrix[:, start:stop])
+        found.append(Alike(places, apart * members[0] - before + start, apart, stop - start, part))
+    return found
 
 
 Plan = TypeVar("Plan", bound=Bands)

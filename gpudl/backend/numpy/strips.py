@@ -24,8 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import lru_cache
-from itertools import groupby
-from typing import NamedTuple, Self
+from typing import Self
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
@@ -33,7 +32,7 @@ from numpy.lib.stride_tricks import as_strided
 from gpudl import config
 from gpudl.backend.later import Later
 from gpudl.backend.numpy import aligned
-from gpudl.backend.numpy.bands import Bands, Workspace
+from gpudl.backend.numpy.bands import Bands, Workspace, alike
 from gpudl.backend.numpy.products import SMALL_PRODUCT, product
 from gpudl.backend.numpy.rows import finish_rows
 from gpudl.backend.numpy.toom_cook import OUT, is_possible, strip_form
@@ -94,50 +93,6 @@ def suits(conv: ConvGeometry, dtype: np.dtype) -> bool:
     return dtype == np.float32 and _pays(conv) and config.float32_precision() != "highest"
 
 
-class _Strips(NamedTuple):
-    """Strips next to each other that have as many rows of an image: at an edge some are padding, or beyond it."""
-
-    places: slice
-    """Which of the band's strips they are."""
-    start: int
-    """The first row of the first."""
-    apart: int
-    """How many rows further the next one begins."""
-    rows: int
-    matrix: np.ndarray
-    """What their rows are multiplied by."""
-
-    def of(self, x: np.ndarray, used: int) -> np.ndarray:
-        """View x (N, H, W, C), contiguous, as strips, which may share rows: (N, strips, rows, used of the W * C)."""
-        count, height, width, channels = x.shape
-        shape = count, self.places.stop - self.places.start, self.rows, used
-        if not self.rows:
-            return np.empty(shape, x.dtype)
-        row = width * channels * x.itemsize
-        return np.ndarray(shape, x.dtype, x, self.start * row, (height * row, self.apart * row, row, x.itemsize))
-
-
-def _alike(strips: range, size: int, before: int, apart: int, matrix: np.ndarray) -> list[_Strips]:
-    """Take strips of an image of `size` rows together that have as many of them.
-
-    The image's first strip begins `before` rows before it, and each next one `apart` rows further. `matrix` (..., rows)
-    is for whole strips.
-    """
-
-    def inside(strip: int) -> tuple[int, int]:
-        first = apart * strip - before
-        start = min(matrix.shape[1], max(0, -first))
-        return start, max(start, min(matrix.shape[1], size - first))
-
-    found = []
-    for (start, stop), group in groupby(strips, inside):
-        members = list(group)
-        places = slice(members[0] - strips.start, members[-1] + 1 - strips.start)
-        part = np.ascontiguousarray(matrix[:, start:stop])
-        found.append(_Strips(places, apart * members[0] - before + start, apart, stop - start, part))
-    return found
-
-
 class _Plan(Bands):
     """How a convolution is made: the length of a step, and how the batch is cut into blocks of strips."""
 
@@ -165,18 +120,18 @@ class _Plan(Bands):
         self.used = max(0, min(conv.columns.size * conv.channels, self.across * self.deep - self.left))
         bands = [self.of_band(band) for band in range(self.bands)]
         apart = OUT * conv.rows.stride
-        self.reads = [_alike(band, conv.rows.size, conv.rows.before, apart, form.inputs) for band in bands]
-        self.writes = [_alike(band, conv.rows.out, 0, OUT, form.outputs.T) for band in bands]
+        self.reads = [alike(band, conv.rows.size, conv.rows.before, apart, form.inputs) for band in bands]
+        self.writes = [alike(band, conv.rows.out, 0, OUT, form.outputs.T) for band in bands]
         self.taps = _placed(self)
 
     def read(self, x: np.ndarray) -> list[list[np.ndarray]]:
         """View x (N, H, W, C) as the strips of each band that are read."""
         x = np.ascontiguousarray(x)
-        return [[alike.of(x, self.used) for alike in band] for band in self.reads]
+        return [[strips.of(x, self.used) for strips in band] for band in self.reads]
 
     def written(self, y: np.ndarray) -> list[list[np.ndarray]]:
         """View y (N, P, Q, K), contiguous, as the strips of each band that are written."""
-        return [[alike.of(y, self.conv.columns.out * self.conv.filters) for alike in band] for band in self.writes]
+        return [[strips.of(y, self.conv.columns.out * self.conv.filters) for strips in band] for band in self.writes]
 
 
 _plan = lru_cache(maxsize=256)(_Plan)
@@ -219,7 +174,7 @@ class _Block:
         behind = room.first[inputs.size : inputs.size + plan.shifts * deep]
         self._outside = whole[..., : plan.left], whole[..., right:], behind
         by_strips = whole[..., plan.left : right].transpose(1, 2, 0, 3)
-        self._reads = [(alike.matrix, by_strips[:, alike.places]) for alike in plan.reads[band]]
+        self._reads = [(group.matrix, by_strips[:, group.places]) for group in plan.reads[band]]
 
         number = inputs.itemsize
         shifted = plan.shifts, form.read, deep, rows
@@ -237,7 +192,7 @@ class _Block:
         steps = strips * across * wide * number, across * wide * number, size * number, number
         source = as_strided(stretch, joined, steps, writeable=False)
         writes = plan.writes[band]
-        self._writes = [(np.tile(alike.matrix.T, plan.shifts), source[:, alike.places]) for alike in writes]
+        self._writes = [(np.tile(group.matrix.T, plan.shifts), source[:, group.places]) for group in writes]
 
         gradients = room.second[: form.read * rows * wide]
         self.gradients = gradients.reshape(form.read, rows, wide)
@@ -245,7 +200,7 @@ class _Block:
         whole = gradients.reshape(form.read, count, strips, across * wide)
         self._beyond = whole[..., row:]
         by_strips = whole[..., :row].transpose(1, 2, 0, 3)
-        self._spreads = [(alike.matrix, by_strips[:, alike.places]) for alike in writes]
+        self._spreads = [(group.matrix, by_strips[:, group.places]) for group in writes]
 
     def clear(self) -> None:
         """Fill what lies outside of the images with zeros."""

@@ -25,12 +25,11 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 
 from gpudl import config
 from gpudl.backend.later import Later
 from gpudl.backend.numpy import aligned
-from gpudl.backend.numpy.bands import Bands, Workspace
+from gpudl.backend.numpy.bands import Bands, Workspace, alike
 from gpudl.backend.numpy.rows import finish_rows
 from gpudl.backend.numpy.toom_cook import TAPS, Form, form_for, is_possible
 from gpudl.backend.numpy.workers import Piece, begin, blocks, run
@@ -126,14 +125,23 @@ class _Plan(Bands):
         tiles = max(1, block // (read**2 * (conv.channels + conv.filters)), conv.channels * conv.filters // SPREAD)
         super().__init__(conv, down, tiles // self.across)
         tiles = self.images * self.rows * self.across
-        width = (out * self.across + 2) * self.images * conv.channels
-        self.padded, half = (out * self.rows + 2) * width, self.rows * read * width
         self.inputs, between = read**2 * tiles * conv.channels, read * out * tiles * conv.filters
         """Transformed inputs of a block, in numbers."""
         self.between = self.inputs if keeps_inputs else 0
         """Where the room for what lies between two transforms begins: behind the inputs, or in their place."""
-        self.first = max(self.padded + half, self.inputs, self.between + between)
-        self.room = self.first + read**2 * tiles * max(conv.channels, conv.filters)
+        self.first = max(self.inputs, self.between + between)
+        half = self.images * self.rows * read * conv.columns.size * conv.channels
+        self.room = self.first + max(half, read**2 * tiles * conv.filters)
+        bands = [self.of_band(band) for band in range(self.bands)]
+        self.down = [alike(band, conv.rows.size, conv.rows.before, out, self.form.inputs) for band in bands]
+        """Of each band, its rows of tiles that have as many rows of an image."""
+        self.along = alike(range(self.across), conv.columns.size, conv.columns.before, out, self.form.inputs)
+        """The tiles of a row that have as many pixels of it."""
+
+    def read(self, x: np.ndarray) -> list[list[np.ndarray]]:
+        """View x (N, H, W, C) as the rows of tiles of each band."""
+        x = np.ascontiguousarray(x)
+        return [[rows.of(x, x.shape[2] * x.shape[3]) for rows in band] for band in self.down]
 
 
 _plan = lru_cache(maxsize=256)(_Plan)
@@ -148,34 +156,22 @@ class _Block:
     """Views of a workspace for blocks of so many images, or for one band of an image."""
 
     def __init__(self, room: _Workspace, count: int, band: int) -> None:
-        plan, conv, form = room.plan, room.plan.conv, room.plan.form
+        plan, conv, form, self.band = room.plan, room.plan.conv, room.plan.form, band
         self._form, out, read = form, form.out, form.read
         strips = plan.of_band(band)
         rows, across = len(strips), plan.across
         self.written = slice(out * strips.start, out * strips.stop)
         """The rows of the output that it makes."""
-        height, width = out * rows + 2, out * across + 2
-        padded = _part(room.first, (height, width, count, conv.channels))
-        top = out * strips.start - conv.rows.before  # the row of x where the block begins to read
-        above = min(height, max(0, -top))
-        stop = max(above, min(height, conv.rows.size - top))  # a block may lie in the padding altogether
-        left = conv.columns.before
-        right = min(left + conv.columns.size, width)
-        self._outside = padded[:above], padded[stop:], padded[:, :left], padded[:, right:]
-        self._inside = padded[above:stop, left:right].transpose(2, 0, 1, 3)
-        self._read = slice(top + above, top + stop), slice(right - left)
-        half = _part(room.first[plan.padded :], (rows, read, width, count * conv.channels))
-        h, w, _, c = padded.strides
-        shape = rows, read, half[0, 0].size
-        self._down = as_strided(padded, shape, (out * h, h, c), writeable=False), half.reshape(shape)
-        r, h, w, c = half.strides
         tiles = rows, across, count
-        shape = read, read, rows, across, count * conv.channels
-        spread = _part(room.second, shape)
-        self._spread = as_strided(half, shape, (w, h, r, out * w, c), writeable=False), spread
+        half = _part(room.second, (count, rows, read, conv.columns.size * conv.channels))
+        self._down = [(group.matrix, half[:, group.places]) for group in plan.down[band]]
+        pixels = half.reshape(-1, conv.columns.size, 1, conv.channels)
+        seen = [group.of(pixels, conv.channels) for group in plan.along]
+        self._seen = [tiles.reshape(count, rows, read, *tiles.shape[1:]) for tiles in seen]
+        self._groups, self._shape = plan.along, (read, read, rows, across, count, conv.channels)
         self.inputs = _part(room.first, (read**2, math.prod(tiles), conv.channels))
         """Transformed inputs, (36, tiles, C)."""
-        self._along = _by_numbers(spread, read), _by_numbers(self.inputs, read)
+        self._along = self._tiles_in(self.inputs)
         self.outputs = _part(room.second, (read**2, math.prod(tiles), conv.filters))
         """Room for the products or for transformed gradients, (36, tiles, K); the same as the inputs' on their way."""
         self._places = _part(room.second, (out, out, *tiles, conv.filters))
@@ -185,15 +181,18 @@ class _Block:
         self._spread_gradients = _BothWays(form.outputs.T, places, between, outputs)
         self._join_outputs = _BothWays(form.outputs, outputs, between, places)
 
-    def transform_inputs(self, x: np.ndarray, images: slice, out: np.ndarray | None = None) -> None:
-        """inputs, or `out`, (36, tiles, C) = B^T d B of the block's tiles of x (N, H, W, C)."""
-        for rows in self._outside:
-            rows.fill(0)
-        self._inside[...] = x[images, *self._read]
-        np.matmul(self._form.inputs, self._down[0], out=self._down[1])
-        self._spread[1][...] = self._spread[0]
-        target = self._along[1] if out is None else _by_numbers(out, self._form.read)
-        np.matmul(self._form.inputs, self._along[0], out=target)
+    def transform_inputs(self, x: list[list[np.ndarray]], images: slice, out: np.ndarray | None = None) -> None:
+        """inputs, or `out`, (36, tiles, C) = B^T d B of the block's tiles of x, as they are read."""
+        for (matrix, target), rows in zip(self._down, x[self.band], strict=True):
+            np.matmul(matrix, rows[images], out=target)
+        targets = self._along if out is None else self._tiles_in(out)
+        for group, tiles, target in zip(self._groups, self._seen, targets, strict=True):
+            np.matmul(group.matrix, tiles, out=target)
+
+    def _tiles_in(self, inputs: np.ndarray) -> list[np.ndarray]:
+        """View transformed inputs by groups of tiles of a row: (n, rows, 6 down, tiles, 6 along, C)."""
+        by_tiles = inputs.reshape(self._shape).transpose(4, 2, 1, 3, 0, 5)
+        return [by_tiles[:, :, :, group.places] for group in self._groups]
 
     def transform_gradients(self, dy: np.ndarray, images: slice) -> None:
         """outputs = A dy A^T of the block's tiles of dy (N, P, Q, K)."""
@@ -245,7 +244,7 @@ def forward(
     """x (N, H, W, C), kernel (3, 3, C, K), bias (K,) or None -> y (N, P, Q, K); with `relu` max(y, 0)."""
     y = aligned.empty(conv.y_shape, x.dtype)
     plan = _plan(conv, BLOCK, keeps_inputs=False)
-    weights = _transformed_kernel(kernel, plan.form)
+    weights, source = _transformed_kernel(kernel, plan.form), plan.read(x)
     inputs = None
     if memo is not None and plan.count == 1 and plan.inputs <= REMEMBERED:
         tiles = plan.inputs // (plan.form.read**2 * conv.channels)
@@ -255,7 +254,7 @@ def forward(
         room = _Workspace.of(plan)
         for number, _ in pieces:
             block, images = room.block(number)
-            block.transform_inputs(x, images, inputs)
+            block.transform_inputs(source, images, inputs)
             np.matmul(block.inputs if inputs is None else inputs, weights, out=block.outputs)
             band = block.write(y, images)
             if bias is not None or relu:
@@ -271,6 +270,7 @@ def begin_kernel_gradient(
     """x (N, H, W, C), dy (N, P, Q, K) -> dkernel (3, 3, C, K), maybe later. Blocks are summed in a fixed order."""
     plan = _plan(conv, BLOCK, keeps_inputs=True)
     known = None if memo is None else memo.get("inputs")
+    source = plan.read(x)
     size = plan.form.read**2 * conv.channels * conv.filters
     shares = min(MOST_SHARES, max(2, LARGEST_SUMS // size), plan.count)
     spans = blocks(plan.count, -(-plan.count // shares))
@@ -283,7 +283,7 @@ def begin_kernel_gradient(
             for number in range(start, stop):
                 block, images = room.block(number)
                 if known is None:
-                    block.transform_inputs(x, images)
+                    block.transform_inputs(source, images)
                 inputs = block.inputs if known is None else known
                 block.transform_gradients(dy, images)
                 np.matmul(inputs.transpose(0, 2, 1), block.outputs, out=total if number == start else part)
