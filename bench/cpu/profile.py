@@ -54,10 +54,15 @@ def built(name: str) -> tuple[Any, int, tuple[int, ...]]:
 
 def step(network: str, batch: int) -> Callable[[], Any]:
     """Return a training step of a network with so large a batch, which stays entered: steps.py."""
+    return step_and_model(network, batch)[0]
+
+
+def step_and_model(network: str, batch: int) -> tuple[Callable[[], Any], Any]:
+    """Return that step, and the network that takes it."""
     model, _, shape = built(network)
     rng = np.random.default_rng(0)
     x = rng.standard_normal((batch, *shape)).astype(np.float32)
-    return fit_step(model, x, rng.integers(0, 10, batch), steps.ENTERED, from_logits=network != "digits")
+    return fit_step(model, x, rng.integers(0, 10, batch), steps.ENTERED, from_logits=network != "digits"), model
 
 
 def profile(network: str, count: int, batch: int | None = None) -> Profile:

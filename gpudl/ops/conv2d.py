@@ -45,8 +45,7 @@ def conv2d(
         raise ShapeError(f"bias must have shape ({conv.filters},), one number per filter, but has {shown(bias.shape)}")
     images, weights = same_type(images, kernel)
     twin = kernels("conv2d", images, weights)
-    memo: dict[str, Array] = {}
-    y = twin.forward(images, weights, bias, conv, relu, memo)
+    y = twin.forward(images, weights, bias, conv, relu)
     end = Epilogue(y.reshape(-1, conv.filters), relu, bias is not None, data_format)
 
     def input_gradient(dy: Array) -> Array:
@@ -54,7 +53,7 @@ def conv2d(
         return images_first(twin.input_gradient(dz, weights, conv), data_format)
 
     def kernel_gradient(dy: Array) -> Array | Later:
-        return twin.begin_kernel_gradient(images, end.gradient(dy).reshape(conv.y_shape), conv, memo)
+        return twin.begin_kernel_gradient(images, end.gradient(dy).reshape(conv.y_shape), conv)
 
     return images_first(y, data_format), (input_gradient, kernel_gradient, end.bias_gradient)
 

@@ -41,13 +41,8 @@ def _run_gather(
         add_parts(parts, y, bias, relu)
 
 
-def forward(
-    x: Array, kernel: Array, bias: Array | None, conv: ConvGeometry, relu: bool = False, memo: Any = None
-) -> Array:
-    """x (N, H, W, C), kernel (R, S, C / groups, K), bias (K,) or None -> y (N, P, Q, K); with `relu` max(y, 0).
-
-    Nothing here is worth a note in `memo` for the kernel gradient.
-    """
+def forward(x: Array, kernel: Array, bias: Array | None, conv: ConvGeometry, relu: bool = False) -> Array:
+    """x (N, H, W, C), kernel (R, S, C / groups, K), bias (K,) or None -> y (N, P, Q, K); with `relu` max(y, 0)."""
     xp = array_module(x)
     y = xp.empty(conv.y_shape, x.dtype)
     bias = None if bias is None else contiguous(bias.astype(x.dtype, copy=False))
@@ -98,6 +93,6 @@ def kernel_gradient(x: Array, dy: Array, conv: ConvGeometry) -> Array:
     return sum_of_parts(parts, x.dtype)
 
 
-def begin_kernel_gradient(x: Array, dy: Array, conv: ConvGeometry, memo: Any = None) -> Array:
+def begin_kernel_gradient(x: Array, dy: Array, conv: ConvGeometry) -> Array:
     """As `kernel_gradient`: a launch is begun, and not waited for, as it is."""
     return kernel_gradient(x, dy, conv)

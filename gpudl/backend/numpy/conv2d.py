@@ -24,7 +24,6 @@ from gpudl.backend.numpy.dense import finish
 from gpudl.backend.numpy.kept import kept
 from gpudl.backend.numpy.products import multiply, multiply_long, product
 from gpudl.backend.numpy.rows import finish_rows
-from gpudl.backend.numpy.winograd import Memo
 from gpudl.backend.numpy.workers import Piece, begin, blocks, run
 from gpudl.shapes import ConvGeometry
 
@@ -132,17 +131,9 @@ def _size(conv: ConvGeometry) -> int:
 
 
 def forward(
-    x: np.ndarray,
-    kernel: np.ndarray,
-    bias: np.ndarray | None,
-    conv: ConvGeometry,
-    relu: bool = False,
-    memo: Memo | None = None,
+    x: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None, conv: ConvGeometry, relu: bool = False
 ) -> np.ndarray:
-    """x (N, H, W, C), kernel (R, S, C / groups, K), bias (K,) or None -> y (N, P, Q, K); with `relu` max(y, 0).
-
-    `memo` takes what the kernel gradient of the same x can use.
-    """
+    """x (N, H, W, C), kernel (R, S, C / groups, K), bias (K,) or None -> y (N, P, Q, K); with `relu` max(y, 0)."""
     if _is_pointwise(conv):
         y = product(x.reshape(-1, conv.channels), kernel[0, 0])
         finish(y, bias, relu)
@@ -150,7 +141,7 @@ def forward(
     if strips.suits(conv, x.dtype):
         return strips.forward(x, kernel, bias, conv, relu)
     if winograd.suits(conv, x.dtype):
-        return winograd.forward(x, kernel, bias, conv, relu, memo)
+        return winograd.forward(x, kernel, bias, conv, relu)
     y = aligned.empty(conv.y_shape, x.dtype)
     matrices = _grouped(kernel, conv.groups)
     images = _images_per_block(conv)
@@ -208,9 +199,7 @@ def kernel_gradient(x: np.ndarray, dy: np.ndarray, conv: ConvGeometry) -> np.nda
     return now(begin_kernel_gradient(x, dy, conv))
 
 
-def begin_kernel_gradient(
-    x: np.ndarray, dy: np.ndarray, conv: ConvGeometry, memo: Memo | None = None
-) -> np.ndarray | Later:
+def begin_kernel_gradient(x: np.ndarray, dy: np.ndarray, conv: ConvGeometry) -> np.ndarray | Later:
     """As `kernel_gradient`, but it may come later; until then x and dy must not be written to."""
     groups, filters = conv.groups, conv.filters // conv.groups
     if _is_pointwise(conv):
@@ -218,7 +207,7 @@ def begin_kernel_gradient(
     if strips.suits(conv, x.dtype):
         return strips.begin_kernel_gradient(x, dy, conv)
     if winograd.suits(conv, x.dtype):
-        return winograd.begin_kernel_gradient(x, dy, conv, memo)
+        return winograd.begin_kernel_gradient(x, dy, conv)
     images = _images_per_block(conv)
     # The batch is cut into runs of blocks, the same whatever the number of threads; a run adds up its own sum.
     spans = blocks(conv.batch, max(images, -(-conv.batch // SHARES)))

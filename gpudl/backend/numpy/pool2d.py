@@ -175,8 +175,7 @@ def _to_winners_of_tiles(share: Share, pool: PoolGeometry, plan: _Plan) -> None:
     taps = np.arange(R * S, dtype=np.min_scalar_type(R * S - 1)).reshape(-1, 1, 1, 1, 1)
     for gradient, number, target in share:
         n, P, Q, C = number.shape
-        if len(plan.blocks) > 1:  # else dx is not large, and may lie in the cache
-            target.fill(0)
+        target.fill(0)
         won = np.equal(number, taps, out=masks[:, :n]).reshape(R, S, n, P, Q, C)
         by_taps = target.reshape(n, P, R, Q, S, C).transpose(2, 4, 0, 1, 3, 5)
         np.multiply(_bits(gradient), won, out=_bits(by_taps))

@@ -8,13 +8,14 @@ numbers is a product of matrices, (tiles, C) x (C, K). Of few channels a tile ma
 Memory plan. A block of tiles, a band of one image or several small images, is transformed, multiplied and transformed
 back while it lies in the cache. Room and views of it are kept for the next block and step (kept.py): what Python does
 between NumPy's calls holds the interpreter's lock, and a second thread waits for it. A transform is two products with a
-6x6 matrix: down the columns of the image where it lies, then along the rows of tiles, which are copied out in between.
-So the first index of a tile's 36 numbers is the one along the row. Each product of a transform is made as six, since
-BLAS copies its factors first where a product is large (products.py), which here takes longer than to multiply them.
+6x6 matrix. Those of inputs read them where they lie: down the columns whole rows of the image at once, then along the
+rows the six pixels of a tile, over all channels, whose results go straight to where the 36 products want them. Tiles at
+an edge have fewer pixels, and the matrix fewer columns: no padding is written. What is transformed back is made for all
+tiles at once and then copied to its places, which for few filters is quicker (measured). The first index of a tile's 36
+numbers is the one along the row. BLAS copies the factors of large products (products.py), so none is large.
 
 The gradient for the input is such a convolution, of dy with the kernel turned round. The gradient for the kernel is the
-adjoint: A dy A^T, products (C, tiles) x (tiles, K) added up over several blocks, and G^T w G of the sum. The inputs
-that the forward pass has transformed are kept for it where they are few.
+adjoint: A dy A^T, products (C, tiles) x (tiles, K) added up over several blocks, and G^T w G of the sum.
 Source: Lavin and Gray 2015, arXiv 1509.09308.
 """
 
@@ -49,16 +50,9 @@ FEWEST_CHANNELS, FEWEST_TILES, MOST_WASTE = 16, 16, 1.6
 """Where patches and one product are quicker (measured): fewer channels or filters; fewer tiles in the batch, over which
 the transformed kernel has to pay; and so many outputs made for each that is kept, as where 5x5 takes four tiles."""
 
-REMEMBERED = 1 << 20
-"""Transformed inputs, in numbers, that are kept for the kernel gradient if the batch is one block."""
-
 MOST_SHARES, LARGEST_SUMS = 8, 1 << 23
 """Sums that the kernel gradient is made of, and the numbers of all of them before they are transformed, of which each
 thread has two."""
-
-
-Memo = dict[str, np.ndarray]
-"""What a forward pass leaves for the kernel gradient: the transformed "inputs"."""
 
 
 @lru_cache(maxsize=256)
@@ -166,12 +160,15 @@ class _Block:
         half = _part(room.second, (count, rows, read, conv.columns.size * conv.channels))
         self._down = [(group.matrix, half[:, group.places]) for group in plan.down[band]]
         pixels = half.reshape(-1, conv.columns.size, 1, conv.channels)
-        seen = [group.of(pixels, conv.channels) for group in plan.along]
-        self._seen = [tiles.reshape(count, rows, read, *tiles.shape[1:]) for tiles in seen]
-        self._groups, self._shape = plan.along, (read, read, rows, across, count, conv.channels)
         self.inputs = _part(room.first, (read**2, math.prod(tiles), conv.channels))
         """Transformed inputs, (36, tiles, C)."""
-        self._along = self._tiles_in(self.inputs)
+        by_tiles = self.inputs.reshape(read, read, *tiles, conv.channels).transpose(4, 2, 1, 3, 0, 5)
+        """The same as (n, rows, 6 down, tiles, 6 along, C)."""
+        self._along = []
+        for group in plan.along:
+            seen = group.of(pixels, conv.channels)
+            seen = seen.reshape(count, rows, read, *seen.shape[1:])
+            self._along.append((group.matrix, seen, by_tiles[:, :, :, group.places]))
         self.outputs = _part(room.second, (read**2, math.prod(tiles), conv.filters))
         """Room for the products or for transformed gradients, (36, tiles, K); the same as the inputs' on their way."""
         self._places = _part(room.second, (out, out, *tiles, conv.filters))
@@ -181,18 +178,12 @@ class _Block:
         self._spread_gradients = _BothWays(form.outputs.T, places, between, outputs)
         self._join_outputs = _BothWays(form.outputs, outputs, between, places)
 
-    def transform_inputs(self, x: list[list[np.ndarray]], images: slice, out: np.ndarray | None = None) -> None:
-        """inputs, or `out`, (36, tiles, C) = B^T d B of the block's tiles of x, as they are read."""
+    def transform_inputs(self, x: list[list[np.ndarray]], images: slice) -> None:
+        """inputs = B^T d B of the block's tiles of x, as they are read."""
         for (matrix, target), rows in zip(self._down, x[self.band], strict=True):
             np.matmul(matrix, rows[images], out=target)
-        targets = self._along if out is None else self._tiles_in(out)
-        for group, tiles, target in zip(self._groups, self._seen, targets, strict=True):
-            np.matmul(group.matrix, tiles, out=target)
-
-    def _tiles_in(self, inputs: np.ndarray) -> list[np.ndarray]:
-        """View transformed inputs by groups of tiles of a row: (n, rows, 6 down, tiles, 6 along, C)."""
-        by_tiles = inputs.reshape(self._shape).transpose(4, 2, 1, 3, 0, 5)
-        return [by_tiles[:, :, :, group.places] for group in self._groups]
+        for matrix, tiles, target in self._along:
+            np.matmul(matrix, tiles, out=target)
 
     def transform_gradients(self, dy: np.ndarray, images: slice) -> None:
         """outputs = A dy A^T of the block's tiles of dy (N, P, Q, K)."""
@@ -234,28 +225,19 @@ def _part(space: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def forward(
-    x: np.ndarray,
-    kernel: np.ndarray,
-    bias: np.ndarray | None,
-    conv: ConvGeometry,
-    relu: bool = False,
-    memo: Memo | None = None,
+    x: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None, conv: ConvGeometry, relu: bool = False
 ) -> np.ndarray:
     """x (N, H, W, C), kernel (3, 3, C, K), bias (K,) or None -> y (N, P, Q, K); with `relu` max(y, 0)."""
     y = aligned.empty(conv.y_shape, x.dtype)
     plan = _plan(conv, BLOCK, keeps_inputs=False)
     weights, source = _transformed_kernel(kernel, plan.form), plan.read(x)
-    inputs = None
-    if memo is not None and plan.count == 1 and plan.inputs <= REMEMBERED:
-        tiles = plan.inputs // (plan.form.read**2 * conv.channels)
-        inputs = memo["inputs"] = aligned.empty((plan.form.read**2, tiles, conv.channels), np.float32)
 
     def work(pieces: Iterator[Piece]) -> None:
         room = _Workspace.of(plan)
         for number, _ in pieces:
             block, images = room.block(number)
-            block.transform_inputs(source, images, inputs)
-            np.matmul(block.inputs if inputs is None else inputs, weights, out=block.outputs)
+            block.transform_inputs(source, images)
+            np.matmul(block.inputs, weights, out=block.outputs)
             band = block.write(y, images)
             if bias is not None or relu:
                 finish_rows(band.reshape(-1, conv.filters), bias, relu)
@@ -264,12 +246,9 @@ def forward(
     return y
 
 
-def begin_kernel_gradient(
-    x: np.ndarray, dy: np.ndarray, conv: ConvGeometry, memo: Memo | None = None
-) -> np.ndarray | Later:
+def begin_kernel_gradient(x: np.ndarray, dy: np.ndarray, conv: ConvGeometry) -> np.ndarray | Later:
     """x (N, H, W, C), dy (N, P, Q, K) -> dkernel (3, 3, C, K), maybe later. Blocks are summed in a fixed order."""
     plan = _plan(conv, BLOCK, keeps_inputs=True)
-    known = None if memo is None else memo.get("inputs")
     source = plan.read(x)
     size = plan.form.read**2 * conv.channels * conv.filters
     shares = min(MOST_SHARES, max(2, LARGEST_SUMS // size), plan.count)
@@ -282,11 +261,9 @@ def begin_kernel_gradient(
         for start, stop in pieces:
             for number in range(start, stop):
                 block, images = room.block(number)
-                if known is None:
-                    block.transform_inputs(source, images)
-                inputs = block.inputs if known is None else known
+                block.transform_inputs(source, images)
                 block.transform_gradients(dy, images)
-                np.matmul(inputs.transpose(0, 2, 1), block.outputs, out=total if number == start else part)
+                np.matmul(block.inputs.transpose(0, 2, 1), block.outputs, out=total if number == start else part)
                 if number > start:
                     total += part
             _join(total, plan.form, sums[start // (spans[0][1] - spans[0][0])])

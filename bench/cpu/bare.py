@@ -1,0 +1,209 @@
+"""NumPy's calls of a training step, noted and made again without the step: `python -m bench.cpu.bare digits`.
+
+What the step takes beyond them is Python: gpudl's own between the calls. Each is timed in a process of its own, in
+turns. That none is missing is shown by the gradients: those that the calls leave, made again, are the step's to the
+bit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from rich.console import Console
+
+from bench.cpu.__main__ import machine
+from bench.cpu.profile import NETWORKS, built, step, step_and_model
+from bench.cpu.turns import WARM_UP, Way, environment, table_of, take_turns
+
+VIEWS = "__getitem__", "reshape", "view", "transpose", "swapaxes"
+"""Calls that compute nothing."""
+
+METHODS = *VIEWS, "__setitem__", "repeat", "astype", "copy", "fill", "sum", "max"
+
+MAYBE_NEW = "copy", "astype", "ascontiguousarray", "__getitem__"
+"""Calls that copy an array, or some of its numbers, if they do not view it."""
+
+new_array = np.empty
+"""NumPy's own, also where arrays are noted from the start."""
+
+
+class Call(NamedTuple):
+    """One call of NumPy."""
+
+    name: str
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
+    settings: dict[str, Any]
+
+
+class Noted(np.ndarray):
+    """An array that notes what is called on it, and so do all that come of it."""
+
+    calls: list[Call] | None = None
+    """None while nobody wants to know."""
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, out: Any = None, **settings: Any) -> Any:
+        function, given = getattr(ufunc, method), _plain(inputs)
+        if out is not None:
+            made = function(*given, out=_plain(out), **settings)
+        else:
+            made = function(*given, **settings)
+            if isinstance(made, np.ndarray):  # made again, it is to be where later calls look for it
+                _note("empty", new_array, (made.shape, made.dtype), {})
+        if isinstance(made, np.ndarray):
+            settings["out"] = made
+        _note(ufunc.__name__, function, given, settings)
+        return _noted(made) if out is None else out[0]
+
+    def __array_function__(self, function: Any, types: Any, arguments: Any, settings: Any) -> Any:
+        return _noted(_call(function.__name__, function, _plain(arguments), _plain(settings)))
+
+    @property
+    def T(self) -> Any:  # noqa: N802  NumPy's name
+        return self.transpose()
+
+
+def _noting(name: str) -> Callable[..., Any]:
+    method = getattr(np.ndarray, name)
+
+    def noting(self: Any, *arguments: Any, **settings: Any) -> Any:
+        if arguments and isinstance(arguments[0], type) and issubclass(arguments[0], np.ndarray):
+            return method(self, *arguments, **settings)  # to be, or no longer to be, one of these
+        return _noted(_call(name, method, (_plain(self), *_plain(arguments)), _plain(settings)))
+
+    return noting
+
+
+for each in METHODS:
+    setattr(Noted, each, _noting(each))
+
+
+def _plain(x: Any) -> Any:
+    """x with ordinary arrays in it."""
+    if isinstance(x, Noted):
+        return np.ndarray.view(x, np.ndarray)
+    if type(x) in (tuple, list):
+        return type(x)(map(_plain, x))
+    return {name: _plain(value) for name, value in x.items()} if type(x) is dict else x
+
+
+def _noted(x: Any) -> Any:
+    return np.ndarray.view(x, Noted) if isinstance(x, np.ndarray) and not isinstance(x, Noted) else x
+
+
+def _note(*call: Any) -> None:
+    if Noted.calls is not None:
+        Noted.calls.append(Call(*call))
+
+
+def _call(name: str, function: Callable[..., Any], arguments: tuple[Any, ...], settings: dict[str, Any]) -> Any:
+    made = function(*arguments, **settings)
+    is_new = name in MAYBE_NEW and isinstance(made, np.ndarray) and not np.may_share_memory(made, arguments[0])
+    if is_new and name == "__getitem__":  # made again, it is to be where later calls look for it
+        _note("take", lambda *taken: np.copyto(made, function(*taken)), arguments, settings)
+    elif is_new:
+        _note("empty", new_array, (made.shape, made.dtype), {})
+        _note(name, np.copyto, (made, arguments[0], "unsafe"), {})
+    else:
+        _note(name, function, arguments, settings)
+    return made
+
+
+def _note_new_arrays() -> None:
+    """Have arrays noted from where gpudl makes them, which no array is asked about."""
+    from gpudl.backend.numpy import aligned
+    from gpudl.backend.numpy.bands import Alike
+
+    def noting(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda *given, **settings: _noted(_call(name, function, _plain(given), _plain(settings)))
+
+    for name in ("empty", "zeros", "ascontiguousarray"):
+        setattr(np, name, noting(name, getattr(np, name)))
+    empty, of = aligned.empty, Alike.of
+
+    def aligned_empty(shape: tuple[int, ...], dtype: Any) -> Any:
+        before, Noted.calls = Noted.calls, None
+        made = empty(shape, dtype)
+        Noted.calls = before
+        _note("empty", np.ndarray, (shape, dtype), {})
+        return _noted(made)
+
+    def alike_of(self: Alike, x: Any, used: int) -> Any:
+        made = of(self, _plain(x), used)
+        _note("view", np.ndarray, (made.shape, made.dtype, _plain(x), 0, made.strides), {})
+        return _noted(made)
+
+    aligned.empty, Alike.of = aligned_empty, alike_of  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def calls_of(network: str, batch: int) -> list[Call]:
+    """Return what a training step calls. Raises: AssertionError where that is not all it computes with."""
+    _note_new_arrays()
+    take_step, model = step_and_model(network, batch)
+    for _ in range(WARM_UP):
+        take_step()
+    Noted.calls = []
+    take_step()
+    calls, Noted.calls = Noted.calls, None
+    gradients = [_plain(weight.buffer) for weight in model.optimizer.parameters]
+    expected = [gradient.copy() for gradient in gradients]
+    for gradient in gradients:
+        gradient.fill(np.nan)
+    _make(calls)
+    for gradient, its in zip(gradients, expected, strict=True):
+        assert gradient.tobytes() == its.tobytes(), "a call is missing"
+    return calls
+
+
+def _make(calls: Sequence[Call]) -> None:
+    for _, function, arguments, settings in calls:
+        function(*arguments, **settings)
+
+
+def made_again(network: str, batch: int, views: bool) -> Callable[[], None]:
+    """Return what makes a step's calls, with or without views."""
+    calls = [call for call in calls_of(network, batch) if views or call.name not in VIEWS]
+    return lambda: _make(calls)
+
+
+def counted(network: str, batch: int) -> dict[str, int]:
+    """Return how often a step calls what."""
+    return dict(Counter(call.name for call in calls_of(network, batch)).most_common())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.cpu.bare", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("networks", choices=NETWORKS, nargs="+")
+    parser.add_argument("--batch", type=int, help="samples of a batch, if not the benchmark's")
+    parser.add_argument("--turns", type=int, default=20, help="how often each takes its turn")
+    parser.add_argument("--seconds", type=float, default=0.2, help="length of a turn")
+    parser.add_argument("--out", metavar="FILE", type=Path, help="write the figures there as JSON")
+    options = parser.parse_args()
+    written = []
+    for network in options.networks:
+        batch = options.batch or built(network)[1]
+        ways = [
+            Way("the step", step, (network, batch), threads=1),
+            Way("its calls of NumPy", made_again, (network, batch, True), threads=1),
+            Way("those that compute", made_again, (network, batch, False), threads=1),
+        ]
+        rows = take_turns(ways, options.turns, options.seconds)
+        with environment(GPUDL_NUM_THREADS="1"), multiprocessing.get_context("spawn").Pool(1) as pool:
+            calls = pool.apply(counted, (network, batch))
+        of_views = sum(calls.get(name, 0) for name in VIEWS)
+        title = f"{network}, batch of {batch}: {sum(calls.values())} calls, {of_views} of which make views"
+        Console(width=120).print(table_of(title, rows))
+        written.append({"network": network, "batch": batch, "rows": rows, "calls": calls})
+    if options.out:
+        options.out.write_text(json.dumps({"machine": machine(), "unit": "ms", "networks": written}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
