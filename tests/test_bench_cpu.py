@@ -15,9 +15,8 @@ from bench import fit_step
 from bench.cpu import calls, chart, commits, profile, ranges, shares, steps, threads, turns
 from bench.cpu.__main__ import DEFAULT_FORMAT, goal_of, in_default_format, row
 from bench.cpu.reasons import depthwise, lines, lock, pooling, products, relu, tape, timing
-from gpudl.backend.numpy import batch_norm, pool2d, workers
+from gpudl.backend.numpy import batch_norm, workers
 from gpudl.datasets.digits import Digits
-from gpudl.shapes import PoolGeometry
 
 NAMES = [f"step: {name}" for name in steps.NETWORKS] + calls.names()
 
@@ -135,8 +134,6 @@ def test_ranges_of_runs() -> None:
         (depthwise.writing_of_results, ()),
         (pooling.maximum_of_rows, ()),
         (pooling.maximum_of_neighbours, (32, 1 << 11)),
-        (pooling.passes, (2, 4, 4, 4, 3)),
-        (pooling.passes, (2, 4, 4, 4, 3, True)),
         (calls.our_pooling, ("gpudl", (2, 4, 4, 3))),
         (profile.step, ("digits", 16)),
         (products.products_of_mlp, ()),
@@ -146,20 +143,6 @@ def test_ranges_of_runs() -> None:
 )
 def test_what_is_timed_for_a_reason_runs(make: Callable[..., Callable[[], Any]], arguments: tuple[Any, ...]) -> None:
     make(*arguments)()
-
-
-@pytest.mark.parametrize("with_winners", [False, True])
-def test_passes_of_pooling_are_those_of_pooling(with_winners: bool) -> None:
-    call = pooling.passes(1, 2, 6, 4, 3, with_winners)
-    cells = zip(call.__code__.co_freevars, call.__closure__ or (), strict=True)
-    arrays = {name: cell.cell_contents for name, cell in cells}
-    call()
-    pool = PoolGeometry.of((2, 6, 4, 3), 2)
-    y, winner = pool2d.max_forward(arrays["x"], pool)
-    np.testing.assert_array_equal(arrays["y"], y)
-    # Without winners all masks are ones: each input gets its window's gradient.
-    dx = pool2d.max_backward(arrays["dy"], winner, pool) if with_winners else arrays["dy"].repeat(2, 1).repeat(2, 2)
-    np.testing.assert_array_equal(arrays["dx"], dx)
 
 
 def test_jobs_run_at_the_same_time_and_say_where_they_fail() -> None:

@@ -53,12 +53,23 @@ def make(library: str, name: str) -> Callable[[], Any]:
     return (our_convolution if library == "gpudl" else _torch_convolution)(library, CONVOLUTIONS[layer], what)
 
 
+LINE = 64
+"""Bytes of a line of the cache, where arrays begin that layers of either library hand on."""
+
+
 def draw(*shapes: tuple[int, ...]) -> list[Any]:
     """Return arrays of float32, the same each time."""
     import numpy as np
 
     rng = np.random.default_rng(0)
-    return [rng.standard_normal(shape).astype(np.float32) for shape in shapes]
+    found = []
+    for shape in shapes:
+        numbers = rng.standard_normal(shape).astype(np.float32)
+        raw = np.empty(numbers.nbytes + LINE, np.uint8)
+        start = -raw.ctypes.data % LINE
+        found.append(raw[start : start + numbers.nbytes].view(np.float32).reshape(shape))
+        found[-1][...] = numbers
+    return found
 
 
 def our_convolution(_: str, layer: Layer, what: str) -> Callable[[], Any]:

@@ -6,6 +6,7 @@ such turns says more than that of the medians of both.
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing
 import os
 import statistics
@@ -40,6 +41,8 @@ class Way:
     lock: bool = True
     source: str | None = None
     """The folder that gpudl is imported from, if not the one it is imported from here."""
+    of_gpudl: bool = True
+    """A process that times PyTorch must not have loaded gpudl, which changes how the C library frees memory."""
 
 
 class Turn(NamedTuple):
@@ -59,15 +62,15 @@ def serve(pipe: Any, way: Way, seconds: float) -> None:
     """In a process of its own: take turns when told to; None ends it."""
     if way.source:
         sys.path.insert(0, way.source)
-    import gpudl
-
+    if way.of_gpudl:
+        importlib.import_module("gpudl")
     call = way.make(*way.arguments)
     for _ in range(WARM_UP):
         call()
     began = time.perf_counter()
     call()
     count = max(1, round(seconds / (time.perf_counter() - began)))
-    pipe.send(gpudl.__file__)
+    pipe.send(sys.modules["gpudl"].__file__ if way.of_gpudl else "")
     while pipe.recv():
         call()  # the caches are full of the others' numbers
         began, caller, all_threads = time.perf_counter(), time.thread_time(), time.process_time()

@@ -1,0 +1,83 @@
+"""Accounts of what a step and a pooling are made of: it is what gpudl computes, to the bit. Nothing is timed here."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bench.cpu import bare, pooling
+from bench.cpu.turns import environment
+from gpudl.backend.numpy import pool2d
+from gpudl.shapes import PoolGeometry
+
+
+def elsewhere(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call it in a process of its own: arrays are noted from where NumPy makes them."""
+    with environment(GPUDL_NUM_THREADS="1"), multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(function, arguments)
+
+
+@pytest.mark.parametrize(("network", "products"), [("mlp64", 8), ("digits", 40)])
+def test_all_calls_of_a_step_are_noted(network: str, products: int) -> None:
+    """`calls_of` itself compares the gradients of the calls, made again, with the step's."""
+    calls = elsewhere(bare.counted, network, 4)
+    assert calls["matmul"] >= products
+    assert calls["multiply"] and calls["empty"] and calls["__getitem__"]
+
+
+def but_assignments() -> None:
+    del bare.Noted.__setitem__
+    bare.calls_of("digits", 4)
+
+
+def test_a_call_that_is_missing_is_noticed() -> None:
+    with pytest.raises(AssertionError, match="a call is missing"):
+        elsewhere(but_assignments)
+
+
+def make_twice(network: str) -> None:
+    again = bare.made_again(network, 4, views=False)
+    again()
+    again()
+
+
+def test_calls_can_be_made_again_and_again() -> None:
+    elsewhere(make_twice, "mlp64")
+
+
+@pytest.mark.parametrize("wanted", [pooling.PASSES, pooling.PASSES[1:], pooling.PASSES[:4]])
+def test_passes_of_pooling_are_those_of_pooling(wanted: tuple[str, ...]) -> None:
+    call = pooling.passes((2, 6, 4, 3), 1, *wanted)
+    call()
+    arrays = {name: value for part in cells(call).values() if callable(part) for name, value in cells(part).items()}
+    arrays |= cells(call)
+    pool = PoolGeometry.of((2, 6, 4, 3), 2)
+    y, winner = pool2d.max_forward(arrays["x"], pool)
+    np.testing.assert_array_equal(arrays["y"], y)
+    # Without winners each input gets its window's gradient.
+    spread = arrays["dy"].repeat(2, 1).repeat(2, 2)
+    dx = pool2d.max_backward(arrays["dy"], winner, pool) if "winners" in wanted else spread
+    np.testing.assert_array_equal(arrays["dx"], dx)
+
+
+def cells(function: Callable[..., Any]) -> dict[str, Any]:
+    """What a function has of those around it."""
+    values = [cell.cell_contents for cell in function.__closure__ or ()]
+    return dict(zip(function.__code__.co_freevars, values, strict=True))
+
+
+@pytest.mark.parametrize("shape", [(128, 28, 28, 32), (128, 16, 16, 64), (8, 4, 4, 2)])
+def test_ways_of_pooling_are_made_of_the_whole_batch(shape: pooling.Shape) -> None:
+    for way in pooling.ways(shape):
+        if way.make in (pooling.passes, pooling.over_and_over):
+            assert way.processes * (way.arguments[0][0] if way.make is pooling.passes else way.arguments[1]) == shape[0]
+            images, at_once = way.arguments[0][0], way.arguments[1]
+            assert at_once % images == 0 if way.make is pooling.over_and_over else images % at_once == 0
+
+
+def test_passes_in_the_cache_are_as_many() -> None:
+    pooling.over_and_over((2, 4, 4, 3), 8)()
