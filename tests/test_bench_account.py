@@ -81,3 +81,13 @@ def test_ways_of_pooling_are_made_of_the_whole_batch(shape: pooling.Shape) -> No
 
 def test_passes_in_the_cache_are_as_many() -> None:
     pooling.over_and_over((2, 4, 4, 3), 8)()
+
+
+def test_times_are_joined() -> None:
+    one = {"way": "a", "wall": 2.0, "caller": 1.0, "others": 0.0, "ratio": 1.0, "quickest": 1.5}
+    other = {"way": "a", "wall": 4.0, "caller": 3.0, "others": 0.0, "ratio": 2.0, "quickest": 1.0}
+    times = [[one | {"half of the ratios": [0.5, 1.5]}], [other | {"half of the ratios": [1.5, 2.5]}]]
+    assert pooling.joined(times) == [
+        {"way": "a", "wall": 3.0, "caller": 2.0, "others": 0.0, "ratio": 1.5, "quickest": 1.0}
+        | {"half of the ratios": [1.0, 2.0]}
+    ]

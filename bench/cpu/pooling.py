@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import statistics
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -122,19 +123,41 @@ def ways(shape: Shape) -> list[Way]:
     return [theirs, *ours] if find_spec("torch") else ours
 
 
+def joined(times: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Return the rows of several times: medians of each figure, and the quickest turn of all.
+
+    Processes alike differ by up to a fifth for as long as they live, by where their arrays have come to lie.
+    """
+    found = []
+    for alike in zip(*times, strict=True):
+        halves = zip(*(row["half of the ratios"] for row in alike), strict=True)
+        of_all = {name: statistics.median(row[name] for row in alike) for name in ("wall", "caller", "others", "ratio")}
+        quickest = min(row["quickest"] for row in alike)
+        found.append(
+            {
+                "way": alike[0]["way"],
+                **of_all,
+                "quickest": quickest,
+                "half of the ratios": [*map(statistics.median, halves)],
+            }
+        )
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.cpu.pooling", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--turns", type=int, default=30, help="how often each takes its turn")
+    parser.add_argument("--times", type=int, default=5, help="how often the processes are started anew")
+    parser.add_argument("--turns", type=int, default=8, help="how often each takes its turn then")
     parser.add_argument("--seconds", type=float, default=0.15, help="length of a turn")
     parser.add_argument("--out", metavar="FILE", type=Path, help="write the figures there as JSON")
     options = parser.parse_args()
     written = []
     for name, shape in calls.POOLING.items():
-        rows = take_turns(ways(shape), options.turns, options.seconds)
+        rows = joined([take_turns(ways(shape), options.turns, options.seconds) for _ in range(options.times)])
         Console(width=120).print(table_of(f"max pooling {name}, forward and gradient", rows))
         written.append({"work": name, "rows": rows})
     if options.out:
-        facts = {"machine": machine(), "unit": "ms", "turns": options.turns, "works": written}
+        facts = {"machine": machine(), "unit": "ms", "times": options.times, "turns": options.turns, "works": written}
         options.out.write_text(json.dumps(facts, indent=1) + "\n")
 
 
