@@ -49,9 +49,12 @@ def test_calls_can_be_made_again_and_again() -> None:
     elsewhere(make_twice, "mlp64")
 
 
-@pytest.mark.parametrize("wanted", [pooling.PASSES, pooling.PASSES[1:], pooling.PASSES[:4]])
+@pytest.mark.parametrize(
+    "wanted",
+    [pooling.PASSES, pooling.PASSES[1:], pooling.PASSES[:4], (pooling.ROWS_FIRST, *pooling.PASSES[2:])],
+)
 def test_passes_of_pooling_are_those_of_pooling(wanted: tuple[str, ...]) -> None:
-    call = pooling.passes((2, 6, 4, 3), 1, *wanted)
+    call = pooling.passes((2, 6, 4, 3), 1, 2, *wanted)
     call()
     arrays = {name: value for part in cells(call).values() if callable(part) for name, value in cells(part).items()}
     arrays |= cells(call)
@@ -73,14 +76,9 @@ def cells(function: Callable[..., Any]) -> dict[str, Any]:
 @pytest.mark.parametrize("shape", [(128, 28, 28, 32), (128, 16, 16, 64), (8, 4, 4, 2)])
 def test_ways_of_pooling_are_made_of_the_whole_batch(shape: pooling.Shape) -> None:
     for way in pooling.ways(shape):
-        if way.make in (pooling.passes, pooling.over_and_over):
-            assert way.processes * (way.arguments[0][0] if way.make is pooling.passes else way.arguments[1]) == shape[0]
-            images, at_once = way.arguments[0][0], way.arguments[1]
-            assert at_once % images == 0 if way.make is pooling.over_and_over else images % at_once == 0
-
-
-def test_passes_in_the_cache_are_as_many() -> None:
-    pooling.over_and_over((2, 4, 4, 3), 8)()
+        if way.make is pooling.passes:
+            (images, *_), at_once, again = way.arguments[:3]
+            assert images % at_once == 0 and way.processes * images * again == shape[0]
 
 
 def test_times_are_joined() -> None:

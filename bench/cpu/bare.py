@@ -1,8 +1,10 @@
 """NumPy's calls of a training step, noted and made again without the step: `python -m bench.cpu.bare digits`.
 
 What the step takes beyond them is Python: gpudl's own between the calls. Each is timed in a process of its own, in
-turns. That none is missing is shown by the gradients: those that the calls leave, made again, are the step's to the
-bit.
+turns. Whether one is missing is looked into: all that the calls have made is filled with NaN, and the gradients that
+they leave, made again, have to be the step's to the bit. Draws of random numbers and the optimizer's results are not.
+The calls have arrays of their own, where those of a step come to lie in each other's places, and so the caches hold
+less of them.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import multiprocessing
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from rich.console import Console
@@ -27,8 +29,8 @@ VIEWS = "__getitem__", "reshape", "view", "transpose", "swapaxes"
 
 METHODS = *VIEWS, "__setitem__", "repeat", "astype", "copy", "fill", "sum", "max"
 
-MAYBE_NEW = "copy", "astype", "ascontiguousarray", "__getitem__"
-"""Calls that copy an array, or some of its numbers, if they do not view it."""
+COPIES = "copy", "astype", "ascontiguousarray"
+"""Calls that copy an array, if anything."""
 
 new_array = np.empty
 """NumPy's own, also where arrays are noted from the start."""
@@ -48,6 +50,8 @@ class Noted(np.ndarray):
 
     calls: list[Call] | None = None
     """None while nobody wants to know."""
+    made: ClassVar[list[np.ndarray]] = []
+    """What the calls have written."""
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, out: Any = None, **settings: Any) -> Any:
         function, given = getattr(ufunc, method), _plain(inputs)
@@ -58,7 +62,8 @@ class Noted(np.ndarray):
             if isinstance(made, np.ndarray):  # made again, it is to be where later calls look for it
                 _note("empty", new_array, (made.shape, made.dtype), {})
         if isinstance(made, np.ndarray):
-            settings["out"] = made
+            settings["out"] = _plain(made)
+            Noted.made.append(settings["out"])
         _note(ufunc.__name__, function, given, settings)
         return _noted(made) if out is None else out[0]
 
@@ -105,12 +110,16 @@ def _note(*call: Any) -> None:
 
 def _call(name: str, function: Callable[..., Any], arguments: tuple[Any, ...], settings: dict[str, Any]) -> Any:
     made = function(*arguments, **settings)
-    is_new = name in MAYBE_NEW and isinstance(made, np.ndarray) and not np.may_share_memory(made, arguments[0])
-    if is_new and name == "__getitem__":  # made again, it is to be where later calls look for it
-        _note("take", lambda *taken: np.copyto(made, function(*taken)), arguments, settings)
-    elif is_new:
-        _note("empty", new_array, (made.shape, made.dtype), {})
-        _note(name, np.copyto, (made, arguments[0], "unsafe"), {})
+    given = [each for each in arguments if isinstance(each, np.ndarray)]
+    is_new = isinstance(made, np.ndarray) and not any(np.may_share_memory(made, each) for each in given)
+    if is_new and given:  # made again, it is to be in the same place
+        Noted.made.append(made)
+        if name in COPIES:
+            _note("empty", new_array, (made.shape, made.dtype), {})
+            _note(name, np.copyto, (made, arguments[0], "unsafe"), {})
+        else:
+            kind = "take" if name in VIEWS else name
+            _note(kind, lambda *again, **asked: np.copyto(made, function(*again, **asked)), arguments, settings)
     else:
         _note(name, function, arguments, settings)
     return made
@@ -149,13 +158,15 @@ def calls_of(network: str, batch: int) -> list[Call]:
     take_step, model = step_and_model(network, batch)
     for _ in range(WARM_UP):
         take_step()
-    Noted.calls = []
+    Noted.calls, Noted.made = [], []
     take_step()
     calls, Noted.calls = Noted.calls, None
     gradients = [_plain(weight.buffer) for weight in model.optimizer.parameters]
     expected = [gradient.copy() for gradient in gradients]
-    for gradient in gradients:
-        gradient.fill(np.nan)
+    stays = [_plain(array) for array in (*(weight.data for weight in model.weights), *model.optimizer._slots.values())]
+    for array in (*Noted.made, *gradients):
+        if array.dtype.kind == "f" and not any(np.may_share_memory(array, each) for each in stays):
+            array.fill(np.nan)
     _make(calls)
     for gradient, its in zip(gradients, expected, strict=True):
         assert gradient.tobytes() == its.tobytes(), "a call is missing"

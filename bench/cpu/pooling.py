@@ -26,6 +26,9 @@ PASSES = "in order", "maxima", "comparisons", "gradients", "winners"
 """Images read and gradients filled in order; three maxima; three comparisons of inputs with them; gradients put in
 place; and what tells who has won: a count in bytes, and masks of it."""
 
+ROWS_FIRST = "maxima, rows first"
+"""Another way to the maxima: of neighbouring rows first, which are long, then of neighbouring pixels of these."""
+
 BLOCKS = 4
 """That half of a batch is cut into, as gpudl does."""
 
@@ -35,8 +38,8 @@ CACHED = 1 << 16
 Shape = tuple[int, int, int, int]
 
 
-def passes(shape: Shape, at_once: int, *wanted: str) -> Callable[[], None]:
-    """Return what makes the passes wanted over images (N, H, W, C), so many at once.
+def passes(shape: Shape, at_once: int, again: int, *wanted: str) -> Callable[[], None]:
+    """Return what makes the passes wanted over images (N, H, W, C), so many at once, again and again.
 
     Without winners every input of a window gets its gradient.
     """
@@ -51,6 +54,7 @@ def passes(shape: Shape, at_once: int, *wanted: str) -> Callable[[], None]:
     y[:] = 0
     number, lost = aligned.full(halved, 0, np.uint8), aligned.full((at_once, *halved[1:]), 0, bool)
     won = aligned.full((2, 2, *lost.shape), 1, bool)
+    over_rows = aligned.empty((at_once, height // 2, width, channels), np.float32)
     order = np.arange(4, dtype=np.uint8).reshape(2, 2, 1, 1, 1, 1)
     blocks = [slice(start, start + at_once) for start in range(0, images, at_once)]
     taps = [(slice(None), slice(r, None, 2), slice(s, None, 2)) for r in range(2) for s in range(2)]
@@ -62,6 +66,9 @@ def passes(shape: Shape, at_once: int, *wanted: str) -> Callable[[], None]:
             np.maximum(source[taps[0]], source[taps[1]], out=best)
             for tap in taps[2:]:
                 np.maximum(best, source[tap], out=best)
+        if ROWS_FIRST in wanted:
+            np.maximum(source[:, ::2], source[:, 1::2], out=over_rows)
+            np.maximum(over_rows[:, :, ::2], over_rows[:, :, 1::2], out=best)
         for tap in reversed(taps[:3]) if "comparisons" in wanted else ():
             counts = "winners" in wanted and tap is not taps[2]
             np.not_equal(source[tap], best, out=lost if counts else number.view(bool))
@@ -80,24 +87,13 @@ def passes(shape: Shape, at_once: int, *wanted: str) -> Callable[[], None]:
 
     def call() -> None:
         with rows.short():
-            for block in blocks:
-                forward(x[block], y[block], number[block])
-            for block in blocks:
-                backward(dy[block], number[block], dx[block])
+            for _ in range(again):
+                for block in blocks:
+                    forward(x[block], y[block], number[block])
+                for block in blocks:
+                    backward(dy[block], number[block], dx[block])
 
     return call
-
-
-def over_and_over(shape: Shape, images: int) -> Callable[[], None]:
-    """Return what makes all passes over a few images until it is so many: all lies in the cache."""
-    few = shape[0]
-    call = passes(shape, few, *PASSES)
-
-    def calls() -> None:
-        for _ in range(images // few):
-            call()
-
-    return calls
 
 
 def ways(shape: Shape) -> list[Way]:
@@ -114,10 +110,18 @@ def ways(shape: Shape) -> list[Way]:
         Way("gpudl, two threads", calls.our_pooling, ("gpudl", shape)),
         Way("gpudl, one thread", calls.our_pooling, ("gpudl", shape), threads=1),
         apart("gpudl, two processes", calls.our_pooling, "gpudl", half),
-        apart("all passes, in the cache", over_and_over, (few, *each), half[0]),
-        apart("all passes but those in order", passes, half, at_once, *PASSES[1:]),
-        apart("only in order", passes, half, at_once, *PASSES[:1]),
-        *(apart(f"and {PASSES[n]}", passes, half, at_once, *PASSES[: n + 1]) for n in range(1, len(PASSES))),
+        *(
+            apart(name, passes, (few, *each), few, half[0] // few, *wanted)
+            for name, wanted in (
+                ("in the cache, but those in order", PASSES[1:]),
+                ("in the cache, rows first", (ROWS_FIRST, *PASSES[2:])),
+            )
+        ),
+        apart("all but those in order", passes, half, at_once, 1, *PASSES[1:]),
+        apart("all but those in order, rows first", passes, half, at_once, 1, ROWS_FIRST, *PASSES[2:]),
+        apart("all, rows first", passes, half, at_once, 1, PASSES[0], ROWS_FIRST, *PASSES[2:]),
+        apart("only in order", passes, half, at_once, 1, *PASSES[:1]),
+        *(apart(f"and {PASSES[n]}", passes, half, at_once, 1, *PASSES[: n + 1]) for n in range(1, len(PASSES))),
     ]
     theirs = Way("PyTorch, channels last", calls.torch_pooling, ("torch channels last", shape), of_gpudl=False)
     return [theirs, *ours] if find_spec("torch") else ours
