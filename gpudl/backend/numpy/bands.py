@@ -1,4 +1,5 @@
-"""A batch of images whose rows are taken several at a time, cut into blocks: some images, or a band of one image."""
+"""A batch of images whose rows are taken several at a time, cut into blocks: some images, or a band of one image; and
+views of such rows where they lie."""
 
 from __future__ import annotations
 
@@ -63,7 +64,7 @@ class Bands:
 class Alike(NamedTuple):
     """Strips next to each other that have as many rows of an image: at an edge some are padding, or beyond it.
 
-    Or tiles of a row, whose pixels are then meant by "rows".
+    So are tiles of a row, each of whose pixels is a row of one.
     """
 
     places: slice

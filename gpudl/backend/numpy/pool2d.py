@@ -10,7 +10,7 @@ Memory plan. A few images, their maxima and winners lie in the third-level cache
 them, in the place of the result. Gradients of windows that tile the images go straight to their places, all taps in one
 call, in which NumPy widens booleans a few thousand numbers at a time (`rows.short`): nothing else is as large as a
 block but those, a byte each. A tap reads or writes every second pixel of every second row, and memory is slow at that:
-so each block is gone over in order first, images by the look for NaN, gradients by filling them with 0.
+so each block is gone over in order first: images by max pooling's look for NaN, gradients by filling them with 0.
 
 Where numba is installed, max pooling of large arrays is a loop that does all of it in one pass: loops.py.
 """

@@ -170,7 +170,7 @@ class _Block:
             seen = seen.reshape(count, rows, read, *seen.shape[1:])
             self._along.append((group.matrix, seen, by_tiles[:, :, :, group.places]))
         self.outputs = _part(room.second, (read**2, math.prod(tiles), conv.filters))
-        """Room for the products or for transformed gradients, (36, tiles, K); the same as the inputs' on their way."""
+        """Room for the products or for transformed gradients, (36, tiles, K); before, for inputs half transformed."""
         self._places = _part(room.second, (out, out, *tiles, conv.filters))
         between = room.first[plan.between :]
         self._whole = _part(between, (count, out * rows, out * across, conv.filters))
@@ -206,11 +206,6 @@ class _Block:
         if whole is not band:
             band[...] = whole[:, : band.shape[1], : band.shape[2]]
         return band
-
-
-def _by_numbers(transformed: np.ndarray, read: int) -> np.ndarray:
-    """View 36 transformed numbers of each tile, first along the row, the other way round: (6 down, 6 along, rest)."""
-    return transformed.reshape(read, read, -1).swapaxes(0, 1)
 
 
 def _by_places(images: np.ndarray, out: int) -> np.ndarray:
