@@ -51,7 +51,7 @@ class Noted(np.ndarray):
     calls: list[Call] | None = None
     """None while nobody wants to know."""
     made: ClassVar[list[np.ndarray]] = []
-    """What the calls have written."""
+    """What the noted calls have written."""
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, out: Any = None, **settings: Any) -> Any:
         function, given = getattr(ufunc, method), _plain(inputs)
@@ -63,8 +63,7 @@ class Noted(np.ndarray):
                 _note("empty", new_array, (made.shape, made.dtype), {})
         if isinstance(made, np.ndarray):
             settings["out"] = _plain(made)
-            Noted.made.append(settings["out"])
-        _note(ufunc.__name__, function, given, settings)
+        _note(ufunc.__name__, function, given, settings, settings.get("out"))
         return _noted(made) if out is None else out[0]
 
     def __array_function__(self, function: Any, types: Any, arguments: Any, settings: Any) -> Any:
@@ -103,9 +102,11 @@ def _noted(x: Any) -> Any:
     return np.ndarray.view(x, Noted) if isinstance(x, np.ndarray) and not isinstance(x, Noted) else x
 
 
-def _note(*call: Any) -> None:
+def _note(name: str, function: Any, arguments: Any, settings: Any, made: np.ndarray | None = None) -> None:
     if Noted.calls is not None:
-        Noted.calls.append(Call(*call))
+        Noted.calls.append(Call(name, function, arguments, settings))
+        if made is not None:
+            Noted.made.append(made)
 
 
 def _call(name: str, function: Callable[..., Any], arguments: tuple[Any, ...], settings: dict[str, Any]) -> Any:
@@ -113,13 +114,12 @@ def _call(name: str, function: Callable[..., Any], arguments: tuple[Any, ...], s
     given = [each for each in arguments if isinstance(each, np.ndarray)]
     is_new = isinstance(made, np.ndarray) and not any(np.may_share_memory(made, each) for each in given)
     if is_new and given:  # made again, it is to be in the same place
-        Noted.made.append(made)
         if name in COPIES:
             _note("empty", new_array, (made.shape, made.dtype), {})
-            _note(name, np.copyto, (made, arguments[0], "unsafe"), {})
+            _note(name, np.copyto, (made, arguments[0], "unsafe"), {}, made)
         else:
             kind = "take" if name in VIEWS else name
-            _note(kind, lambda *again, **asked: np.copyto(made, function(*again, **asked)), arguments, settings)
+            _note(kind, lambda *again, **asked: np.copyto(made, function(*again, **asked)), arguments, settings, made)
     else:
         _note(name, function, arguments, settings)
     return made

@@ -171,12 +171,12 @@ Share: TypeAlias = Iterator[tuple[np.ndarray, ...]]
 def _to_winners_of_tiles(share: Share, pool: PoolGeometry, plan: _Plan) -> None:
     """Fill dx, all taps at once."""
     R, S = pool.rows.window, pool.columns.window
-    masks = _room((R * S, plan.most, *pool.y_shape[1:]), np.dtype(bool))
+    room = _room((R * S, plan.most, *pool.y_shape[1:]), np.dtype(bool))
     taps = np.arange(R * S, dtype=np.min_scalar_type(R * S - 1)).reshape(-1, 1, 1, 1, 1)
     for gradient, number, target in share:
         n, P, Q, C = number.shape
         target.fill(0)
-        won = np.equal(number, taps, out=masks[:, :n]).reshape(R, S, n, P, Q, C)
+        won = np.equal(number, taps, out=room[:, :n]).reshape(R, S, n, P, Q, C)
         by_taps = target.reshape(n, P, R, Q, S, C).transpose(2, 4, 0, 1, 3, 5)
         np.multiply(_bits(gradient), won, out=_bits(by_taps))
 
