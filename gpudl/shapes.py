@@ -83,6 +83,11 @@ class WindowAxis:
         """Input positions from the first to the last tap of one window."""
         return (self.window - 1) * self.dilation + 1
 
+    def turned(self) -> WindowAxis:
+        """Return windows of stride 1 over what these make, which make what these read, if their stride is 1."""
+        before, after = self.span - 1 - self.before, self.span - 1 - self.after
+        return WindowAxis(self.out, self.window, 1, self.dilation, before, after, self.size)
+
     def tap(self, offset: int) -> tuple[slice, slice]:
         """Return (outputs, inputs): which windows have tap `offset` inside the input, and where it falls."""
         start = offset * self.dilation - self.before
@@ -288,8 +293,24 @@ class DepthwiseGeometry:
         return self.rows.window, self.columns.window, self.channels, self.multiplier
 
     @property
+    def filters(self) -> int:
+        return self.channels * self.multiplier
+
+    @property
     def y_shape(self) -> tuple[int, int, int, int]:
-        return self.batch, self.rows.out, self.columns.out, self.channels * self.multiplier
+        return self.batch, self.rows.out, self.columns.out, self.filters
+
+    def turned(self) -> DepthwiseGeometry | None:
+        """Return the convolution of dy, by the kernel turned round, that is the gradient of x.
+
+        None where it is none: with strides, several kernels a channel, or padding that hides whole windows.
+        """
+        axes = self.rows.turned(), self.columns.turned()
+        if self.multiplier > 1 or any(
+            a.stride > 1 or min(b.before, b.after) < 0 for a, b in zip((self.rows, self.columns), axes, strict=True)
+        ):
+            return None
+        return DepthwiseGeometry(self.batch, self.channels, 1, *axes)
 
     @staticmethod
     @_remembered

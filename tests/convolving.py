@@ -9,13 +9,13 @@ import pytest
 
 from gpudl.backend.later import now
 from gpudl.backend.numpy import conv2d, workers
-from gpudl.shapes import ConvGeometry
+from gpudl.shapes import ConvGeometry, DepthwiseGeometry
 
 MOST = 1e-5
 """Largest error, relative to the largest number of the result."""
 
 
-def numbers(conv: ConvGeometry, seed: int) -> tuple[np.ndarray, ...]:
+def numbers(conv: ConvGeometry | DepthwiseGeometry, seed: int) -> tuple[np.ndarray, ...]:
     """Return x, kernel, bias and dy, drawn."""
     rng = np.random.default_rng(seed)
     shapes = conv.x_shape, conv.kernel_shape, (conv.filters,), conv.y_shape

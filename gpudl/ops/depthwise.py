@@ -35,7 +35,7 @@ def depthwise_conv2d(
     """
     images = images_last(x, data_format)
     conv = DepthwiseGeometry.of(images.shape, kernel.shape, strides, padding, dilation_rate)
-    filters = conv.y_shape[3]
+    filters = conv.filters
     if bias is not None and bias.shape != (filters,):
         raise ShapeError(
             f"bias must have shape ({filters},), one number per output channel, but has {shown(bias.shape)}"

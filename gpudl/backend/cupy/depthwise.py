@@ -45,7 +45,7 @@ def forward(x: Array, kernel: Array, bias: Array | None, conv: DepthwiseGeometry
 def input_gradient(dy: Array, kernel: Array, conv: DepthwiseGeometry) -> Array:
     """dy (N, P, Q, C * multiplier), kernel (R, S, C, multiplier) -> dx (N, H, W, C)."""
     dy, kernel = contiguous(dy), contiguous(kernel)
-    back = depthwise_tiles.turned(conv)
+    back = conv.turned()
     if back is not None and depthwise_tiles.suits(back, dy.dtype.itemsize):
         return depthwise_tiles.slide(dy, kernel, None, back, flipped=True)
     dx = array_module(dy).empty(conv.x_shape, dy.dtype)
@@ -60,7 +60,7 @@ def kernel_gradient(x: Array, dy: Array, conv: DepthwiseGeometry) -> Array:
     x, dy = contiguous(x), contiguous(dy)
     if depthwise_tiles.suits(conv, x.dtype.itemsize):
         return depthwise_tiles.kernel_gradient(x, dy, conv)
-    filters, taps = conv.y_shape[3], conv.rows.window * conv.columns.window
+    filters, taps = conv.filters, conv.rows.window * conv.columns.window
     positions = conv.batch * conv.rows.out * conv.columns.out
     blocks = -(-filters // 32) * taps
     shares = max(1, min(multiprocessors() * BLOCKS // blocks, positions // (8 * WARPS)))

@@ -12,7 +12,7 @@ from gpudl.backend.cupy.launching import index_type, launch, multiprocessors, ty
 from gpudl.backend.cupy.parts import sum_of_parts
 from gpudl.backend.cupy.tiles import width
 from gpudl.backend.cupy.windows import windows
-from gpudl.shapes import DepthwiseGeometry, WindowAxis
+from gpudl.shapes import DepthwiseGeometry
 
 TILE = 8, 8
 """Positions that a block makes, rows and columns; each of its warps makes a row, of 32 channels."""
@@ -49,20 +49,6 @@ def suits(conv: DepthwiseGeometry, itemsize: int) -> bool:
         and 2 * conv.rows.out * conv.columns.out >= down * TILE[0] * across * TILE[1]
         and patch_bytes(conv, itemsize) <= LARGEST_PATCH
     )
-
-
-def _turned(axis: WindowAxis) -> WindowAxis:
-    """Windows of stride 1 over the gradient of what `axis` makes, which make the gradient of what it reads."""
-    before, after = axis.span - 1 - axis.before, axis.span - 1 - axis.after
-    return WindowAxis(axis.out, axis.window, 1, axis.dilation, before, after, axis.size)
-
-
-@lru_cache(maxsize=1024)
-def turned(conv: DepthwiseGeometry) -> DepthwiseGeometry | None:
-    """Return the convolution, of flipped kernels, that is the gradient of this one's input; None with strides."""
-    if conv.rows.stride > 1 or conv.columns.stride > 1:
-        return None
-    return DepthwiseGeometry(conv.batch, conv.channels, conv.multiplier, _turned(conv.rows), _turned(conv.columns))
 
 
 @lru_cache(maxsize=1024)

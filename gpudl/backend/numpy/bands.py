@@ -5,13 +5,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from itertools import groupby
-from typing import Generic, NamedTuple, Self, TypeVar
+from typing import Generic, NamedTuple, Protocol, Self, TypeVar
 
 import numpy as np
 
 from gpudl.backend.numpy.kept import kept
 from gpudl.backend.numpy.workers import EVEN, SMALL
-from gpudl.shapes import ConvGeometry
+from gpudl.shapes import ConvGeometry, DepthwiseGeometry
 
 FEWEST = 4
 """Blocks of work that is worth sharing, if there are as many rows."""
@@ -29,9 +29,9 @@ class Bands:
     room: int
     """Numbers in all of it."""
 
-    def __init__(self, conv: ConvGeometry, strips: int, at_once: int) -> None:
+    def __init__(self, conv: ConvGeometry | DepthwiseGeometry, strips: int, at_once: int, worth: int = WORTH) -> None:
         self.batch, self.strips = conv.batch, strips
-        self.work = conv.batch * conv.rows.out * conv.columns.out * conv.filters // WORTH
+        self.work = conv.batch * conv.rows.out * conv.columns.out * conv.filters // worth
         """The size of the whole, by which it is shared among threads."""
         if self.work >= SMALL:
             at_once = min(at_once, max(1, conv.batch * strips // FEWEST))
@@ -136,4 +136,30 @@ class Workspace(ABC, Generic[Plan, Block]):
         found = self._blocks.get(key)
         if found is None:
             found = self._blocks[key] = self.made(*key)
+        return found, images
+
+
+class _WithPadding(Protocol):
+    def clear(self) -> None: ...
+
+
+PaddedBlock = TypeVar("PaddedBlock", bound=_WithPadding)
+
+
+class Padded(Workspace[Plan, PaddedBlock]):
+    """A workspace whose blocks have zeros in the padding, which `clear` of theirs writes."""
+
+    _clean: PaddedBlock | None = None
+
+    @classmethod
+    def of(cls, plan: Plan) -> Self:
+        room = super().of(plan)
+        room._clean = None
+        return room
+
+    def block(self, number: int) -> tuple[PaddedBlock, slice]:
+        found, images = super().block(number)
+        if found is not self._clean:
+            found.clear()
+            self._clean = found
         return found, images

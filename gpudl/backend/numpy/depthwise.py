@@ -1,4 +1,5 @@
-"""Depthwise convolution on NumPy: one multiply-add over whole rows for each tap of the kernel.
+"""Depthwise convolution on NumPy: one multiply-add over whole rows for each tap of the kernel; windows of three rows in
+float32 by depthwise_strips.py, with half of them.
 
 There is no matrix product to be had: every channel has a kernel of its own. But `einsum` multiplies and adds up in one
 pass, with a loop that NumPy has compiled for it; so it is given all windows of a block of images, a view that overlaps
@@ -8,7 +9,8 @@ Memory plan. A block of images is copied into its padding, which a thread makes 
 the cache; the sums are made in the place of the result. The kernel's numbers of a tap are laid out for a whole output
 row, (Q, C): then the innermost loop runs over Q*C numbers at a stride of 1, not over C.
 
-Where numba is installed, large work of one kernel a channel is done by loops that keep sums in registers: loops.py.
+The gradient for the input is such a convolution where strides are 1. Where numba is installed, large work of one
+kernel a channel is done by loops that keep sums in registers: loops.py.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gpudl.backend.numpy import aligned, loops
+from gpudl.backend.numpy import aligned, depthwise_strips, loops
 from gpudl.backend.numpy.dense import finish
 from gpudl.backend.numpy.workers import Piece, Pieces, blocks, run
 from gpudl.shapes import DepthwiseGeometry, WindowAxis
@@ -52,7 +54,7 @@ def _padded(images: int, conv: DepthwiseGeometry, dtype: np.dtype) -> np.ndarray
     def length(axis: WindowAxis) -> int:
         return max(axis.before + axis.size + axis.after, axis.span + (axis.out - 1) * axis.stride)
 
-    return aligned.zeros((images, length(conv.rows), length(conv.columns), conv.channels * conv.multiplier), dtype)
+    return aligned.zeros((images, length(conv.rows), length(conv.columns), conv.filters), dtype)
 
 
 def _inside(conv: DepthwiseGeometry) -> Image:
@@ -136,12 +138,6 @@ def _places(conv: DepthwiseGeometry) -> tuple[int, ...]:
     return rows.before, columns.before, rows.stride, columns.stride, rows.dilation, columns.dilation
 
 
-def _turned(conv: DepthwiseGeometry) -> tuple[int, ...]:
-    """The places of windows of the flipped kernel over dy, which make dx; of stride 1."""
-    rows, columns = conv.rows, conv.columns
-    return rows.span - 1 - rows.before, columns.span - 1 - columns.before, 1, 1, rows.dilation, columns.dilation
-
-
 def forward(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None, conv: DepthwiseGeometry) -> np.ndarray:
     """x (N, H, W, C), kernel (R, S, C, multiplier), bias (C * multiplier,) or None -> y (N, P, Q, C * multiplier)."""
     pieces = _pieces(conv)
@@ -157,6 +153,8 @@ def forward(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None, conv: De
 
         run(one_pass, pieces, _size(conv))
         return y
+    if depthwise_strips.suits(conv, x.dtype):
+        return depthwise_strips.forward(x, kernel, bias, conv)
     inside, windows, weights = _inside(conv), _Windows.of(conv), _rows_of(kernel, conv.columns.out)
 
     def work(share: Iterator[Piece]) -> None:
@@ -165,7 +163,7 @@ def forward(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None, conv: De
             block, source = y[start:stop], padded[: stop - start]
             source[inside] = x[start:stop].repeat(conv.multiplier, axis=3) if conv.multiplier > 1 else x[start:stop]
             _slide(source, weights, windows, block)
-            finish(block.reshape(-1, conv.y_shape[3]), bias, False)
+            finish(block.reshape(-1, conv.filters), bias, False)
 
     run(work, pieces, _size(conv))
     return y
@@ -173,22 +171,11 @@ def forward(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None, conv: De
 
 def input_gradient(dy: np.ndarray, kernel: np.ndarray, conv: DepthwiseGeometry) -> np.ndarray:
     """dy (N, P, Q, C * multiplier), kernel (R, S, C, multiplier) -> dx (N, H, W, C)."""
+    back = conv.turned()
+    if back is not None:
+        return forward(dy, np.ascontiguousarray(kernel[::-1, ::-1]), None, back)
     pieces = _pieces(conv)
     dx = aligned.empty(conv.x_shape, dy.dtype)
-    is_plain = conv.rows.stride == conv.columns.stride == conv.multiplier == 1
-    loop = _loop(loops.depthwise, conv, dy) if is_plain else None
-    if loop is not None:
-        flipped = _repeated(kernel[::-1, ::-1, :, 0])
-
-        def one_pass(share: Iterator[Piece]) -> None:
-            for start, stop in share:
-                loop(dy[start:stop], flipped, dx[start:stop], *_turned(conv))
-
-        run(one_pass, pieces, _size(conv))
-        return dx
-    if is_plain:
-        _slide_back(dy, kernel, conv, dx)
-        return dx
     taps, inside = _taps(conv), _inside(conv)
     weights = _rows_of(kernel, conv.columns.out).reshape(len(taps), conv.columns.out, -1)
 
@@ -210,29 +197,6 @@ def input_gradient(dy: np.ndarray, kernel: np.ndarray, conv: DepthwiseGeometry) 
     return dx
 
 
-def _slide_back(dy: np.ndarray, kernel: np.ndarray, conv: DepthwiseGeometry, dx: np.ndarray) -> None:
-    """Make dx by sliding the flipped kernel over dy: with strides of 1, and one kernel a channel."""
-    rows, columns, (above, left, *_) = conv.rows, conv.columns, _turned(conv)
-    windows = _Windows(
-        (rows.window, columns.window), (rows.size, columns.size), (1, 1), (rows.dilation, columns.dilation)
-    )
-    weights = _rows_of(kernel[::-1, ::-1], columns.size)
-    shape = rows.size + rows.span - 1, columns.size + columns.span - 1
-    first, last = (max(0, above), max(0, left)), (min(shape[0], above + rows.out), min(shape[1], left + columns.out))
-    inside = slice(None), slice(first[0], last[0]), slice(first[1], last[1])
-    of_dy = slice(first[0] - above, last[0] - above), slice(first[1] - left, last[1] - left)
-    pieces = _pieces(conv)
-
-    def work(share: Iterator[Piece]) -> None:
-        padded = aligned.zeros((_largest(pieces), *shape, conv.channels), dy.dtype)
-        for start, stop in share:
-            source = padded[: stop - start]
-            source[inside] = dy[start:stop, *of_dy]
-            _slide(source, weights, windows, dx[start:stop])
-
-    run(work, pieces, _size(conv))
-
-
 def kernel_gradient(x: np.ndarray, dy: np.ndarray, conv: DepthwiseGeometry) -> np.ndarray:
     """x (N, H, W, C), dy (N, P, Q, C * multiplier) -> dkernel (R, S, C, multiplier), summed in a fixed order."""
     pieces = _pieces(conv)
@@ -246,10 +210,11 @@ def kernel_gradient(x: np.ndarray, dy: np.ndarray, conv: DepthwiseGeometry) -> n
 
         run(one_pass, pieces, _size(conv))
         return sums.sum(axis=0).reshape(conv.kernel_shape)
-
+    if depthwise_strips.suits(conv, x.dtype):
+        return depthwise_strips.kernel_gradient(x, dy, conv)
     inside, windows = _inside(conv), _Windows.of(conv)
     rows = conv.columns.out if conv.columns.stride == 1 else 1
-    sums = aligned.zeros((len(pieces), *windows.taps, rows * conv.y_shape[3]), dy.dtype)
+    sums = aligned.zeros((len(pieces), *windows.taps, rows * conv.filters), dy.dtype)
 
     def work(share: Iterator[Piece]) -> None:
         padded = _padded(_largest(pieces), conv, x.dtype)
@@ -259,4 +224,4 @@ def kernel_gradient(x: np.ndarray, dy: np.ndarray, conv: DepthwiseGeometry) -> n
             np.einsum("nprsqc,npqc->rsc", windows.view(source), windows.row(dy[start:stop]), out=total)
 
     run(work, pieces, _size(conv))
-    return sums.reshape(*sums.shape[:3], rows, conv.y_shape[3]).sum(axis=(0, 3)).reshape(conv.kernel_shape)
+    return sums.reshape(*sums.shape[:3], rows, conv.filters).sum(axis=(0, 3)).reshape(conv.kernel_shape)

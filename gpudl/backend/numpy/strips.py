@@ -24,7 +24,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Self
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
@@ -32,7 +31,7 @@ from numpy.lib.stride_tricks import as_strided
 from gpudl import config
 from gpudl.backend.later import Later
 from gpudl.backend.numpy import aligned
-from gpudl.backend.numpy.bands import Bands, Workspace, alike
+from gpudl.backend.numpy.bands import Bands, Padded, alike
 from gpudl.backend.numpy.products import SMALL_PRODUCT, product
 from gpudl.backend.numpy.rows import finish_rows
 from gpudl.backend.numpy.toom_cook import OUT, is_possible, strip_form
@@ -137,26 +136,9 @@ class _Plan(Bands):
 _plan = lru_cache(maxsize=256)(_Plan)
 
 
-class _Workspace(Workspace["_Plan", "_Block"]):
-    """Its blocks have zeros in the padding."""
-
-    _clean: _Block | None = None
-
-    @classmethod
-    def of(cls, plan: _Plan) -> Self:
-        room = super().of(plan)
-        room._clean = None
-        return room
-
+class _Workspace(Padded["_Plan", "_Block"]):
     def made(self, count: int, band: int) -> _Block:
         return _Block(self, count, band)
-
-    def block(self, number: int) -> tuple[_Block, slice]:
-        found, images = super().block(number)
-        if found is not self._clean:
-            found.clear()
-            self._clean = found
-        return found, images
 
 
 class _Block:
