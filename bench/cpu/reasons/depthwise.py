@@ -1,4 +1,4 @@
-"""Depthwise convolution: what its multiply-adds take, and what the copies before and behind them."""
+"""Depthwise convolution: what its multiply-adds take, and what the transforms before and behind them."""
 
 from __future__ import annotations
 
@@ -7,34 +7,46 @@ from bench.cpu.calls import draw
 from bench.cpu.reasons.timing import THEIRS, Call, Figure, Job, milliseconds, of_pytorch
 
 
-def einsum_of_windows() -> Call:
-    """The sums of products of a depthwise convolution, nine taps, as gpudl asks for them; all lies in the cache."""
+def multiply_adds_of_strips() -> Call:
+    """The sums of products of a depthwise convolution of one image of 56x56x64: three taps for six rows of four."""
     import numpy as np
 
-    from gpudl.backend.numpy import depthwise
+    from gpudl.backend.numpy import depthwise_strips as strips
     from gpudl.shapes import DepthwiseGeometry
 
     conv = DepthwiseGeometry.of((1, 56, 56, 64), (3, 3, 64, 1), 1, "same")
-    padded, kernel = draw((1, 58, 58, 64), (3, 3, 64, 1))
-    windows, y = depthwise._Windows.of(conv), np.empty(conv.y_shape, np.float32)
-    weights = depthwise._rows_of(kernel, 56)
-    return lambda: depthwise._slide(padded, weights, windows, y)
+    plan = strips._plan(conv, strips.BLOCK)
+    x, kernel = draw(conv.x_shape, conv.kernel_shape)
+    block, images = strips._Workspace.of(plan).block(0)
+    block.transform_inputs(plan.inputs(x), images)
+    taps = strips._transformed(kernel, plan)
+    return lambda: np.einsum("isrq,isq->irq", block.windows, taps, out=block.products)
+
+
+def transforms_of_strips() -> Call:
+    """The transforms before and behind these, of 32 images: six rows of six, and four of six."""
+    from gpudl.backend.numpy import aligned
+    from gpudl.backend.numpy import depthwise_strips as strips
+    from gpudl.shapes import DepthwiseGeometry
+
+    conv = DepthwiseGeometry.of((32, 56, 56, 64), (3, 3, 64, 1), 1, "same")
+    plan = strips._plan(conv, strips.BLOCK)
+    (x,), y = draw(conv.x_shape), aligned.zeros(conv.y_shape, "float32")
+    room, inputs, outputs = strips._Workspace.of(plan), plan.inputs(x), plan.outputs(y)
+    room.second.fill(1)
+
+    def transform() -> None:
+        for number in range(plan.count):
+            block, images = room.block(number)
+            block.transform_inputs(inputs, images)
+            block.write(outputs, images)
+
+    return transform
 
 
 def depthwise_forward() -> Call:
     """32 images of 56x56x64, 3x3."""
     return calls.make("gpudl", "conv2d depthwise 3x3, 64, 56x56, batch 32, forward")
-
-
-def padding_of_images() -> Call:
-    """The copy of those images into zeros that a depthwise convolution needs around them, one image at a time."""
-    (x, padded) = draw((32, 56, 56, 64), (58, 58, 64))
-
-    def copy() -> None:
-        for image in x:
-            padded[1:57, 1:57] = image
-
-    return copy
 
 
 def writing_of_results() -> Call:
@@ -53,17 +65,17 @@ def writing_of_results() -> Call:
 
 
 def of_depthwise(seconds: float) -> list[Figure]:
-    """What the multiply-adds and the padding of a depthwise convolution take of its time."""
-    work, adds = "depthwise 3x3, 64, 56x56, batch 32", 9 * 56 * 56 * 64
-    cached = milliseconds(seconds, Job(einsum_of_windows, ()))
-    padding, writing = (
-        milliseconds(seconds, Job(make, (), threads=1)) for make in (padding_of_images, writing_of_results)
+    """What the multiply-adds and the transforms of a depthwise convolution take of its time."""
+    work, adds, images = "depthwise 3x3, 64, 56x56, batch 32", 9 * 56 * 56 * 64 / 2, 32
+    products, transforms, writing = (
+        milliseconds(seconds, Job(make, (), threads=1))
+        for make in (multiply_adds_of_strips, transforms_of_strips, writing_of_results)
     )
     return [
-        Figure(work, "multiply-adds of einsum on one core, all in the cache", adds / cached / 1e6, "per ns"),
-        Figure(work, "all of them at that rate on two cores", 32 * cached / 2, "ms"),
-        Figure(work, "copying the images into their padding on two cores", padding / 2, "ms"),
-        Figure(work, "writing as many results on two cores", writing / 2, "ms"),
+        Figure(work, "multiply-adds of einsum on one core", adds / products / 1e6, "per ns"),
+        Figure(work, "all of them, half of the definition's, on two cores", images * products / 2, "ms"),
+        Figure(work, "transforms, which read the images and write the results, on two cores", transforms / 2, "ms"),
+        Figure(work, "only writing as many results on two cores", writing / 2, "ms"),
         Figure(work, "forward", milliseconds(seconds, Job(depthwise_forward, ())), "ms"),
         *of_pytorch(seconds, work, calls.make, (THEIRS, f"conv2d {work}, forward")),
     ]
