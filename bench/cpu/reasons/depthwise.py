@@ -25,13 +25,12 @@ def multiply_adds_of_strips() -> Call:
 
 def transforms_of_strips() -> Call:
     """The transforms before and behind these, of 32 images: six rows of six, and four of six."""
-    from gpudl.backend.numpy import aligned
     from gpudl.backend.numpy import depthwise_strips as strips
     from gpudl.shapes import DepthwiseGeometry
 
     conv = DepthwiseGeometry.of((32, 56, 56, 64), (3, 3, 64, 1), 1, "same")
     plan = strips._plan(conv, strips.BLOCK)
-    (x,), y = draw(conv.x_shape), aligned.zeros(conv.y_shape, "float32")
+    x, y = draw(conv.x_shape, conv.y_shape)
     room, inputs, outputs = strips._Workspace.of(plan), plan.inputs(x), plan.outputs(y)
     room.second.fill(1)
 
