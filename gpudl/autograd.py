@@ -34,14 +34,14 @@ Of the latter each may return its gradient later, or be `Into`."""
 
 
 class Into:
-    """A way back `write(dy, out)` that fills `out`, where it is given one, instead of making an array."""
+    """A way back `write(dy, out)` that fills and returns `out`, where it is given one, instead of making an array."""
 
     __slots__ = ("write",)
 
-    def __init__(self, write: Callable[[Array, Array | None], Array]) -> None:
+    def __init__(self, write: Callable[[Array, Array | None], Array | Later]) -> None:
         self.write = write
 
-    def __call__(self, dy: Array) -> Array:
+    def __call__(self, dy: Array) -> Array | Later:
         return self.write(dy, None)
 
 
@@ -324,6 +324,12 @@ class _Underway:
             known = self.pending.get(id(source))
             self.pending[id(source)] = part if known is None else arithmetic.plus(known, part)
 
+    def place_for(self, source: Parameter) -> Array | None:
+        """Return where the gradient of a weight may be written, if it has a place and none was given it before."""
+        if self.later is not None and self.later[0] is source:
+            self.settle()
+        return source.buffer if source.grad is None else None
+
     def settle(self) -> None:
         """Wait for the gradient that comes later, if there is one."""
         last, self.later = self.later, None
@@ -375,8 +381,8 @@ def _pass_back(node: Node, dy: Array, underway: _Underway) -> None:
         for source, back in zip(node.inputs, way_back, strict=False):
             if source is None or back is None or not source.requires_grad:
                 continue
-            if isinstance(back, Into) and isinstance(source, Parameter) and source.awaits_gradient:
-                source.grad = back.write(dy, source.buffer)
+            if isinstance(back, Into) and isinstance(source, Parameter):
+                underway.add(source, back.write(dy, underway.place_for(source)))
             else:
                 underway.add(source, back(dy))
         return
@@ -442,11 +448,6 @@ class Parameter(Tensor):
         self.requires_grad = value
 
     @property
-    def awaits_gradient(self) -> bool:
-        """Whether the next gradient is the first, and there is a place for it."""
-        return self.buffer is not None and self.grad is None
-
-    @property
     def value(self) -> Parameter:
         """The weight itself: where Keras's variables hold a tensor, a Parameter is one."""
         return self
@@ -471,7 +472,8 @@ class Parameter(Tensor):
         if self.buffer is None:
             super().accumulate(gradient)
         elif self.grad is None:
-            self.buffer[...] = gradient
+            if gradient is not self.buffer:
+                self.buffer[...] = gradient
             self.grad = self.buffer
         else:
             self.buffer += gradient

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gpudl.autograd import differentiable
+from gpudl.autograd import Into, differentiable
 from gpudl.backend import Array, Shape, kernels
 from gpudl.backend.later import Later
 from gpudl.errors import ShapeError
@@ -52,10 +52,11 @@ def conv2d(
         dz = end.gradient(dy).reshape(conv.y_shape)
         return images_first(twin.input_gradient(dz, weights, conv), data_format)
 
-    def kernel_gradient(dy: Array) -> Array | Later:
-        return twin.begin_kernel_gradient(images, end.gradient(dy).reshape(conv.y_shape), conv)
+    def kernel_gradient(dy: Array, out: Array | None) -> Array | Later:
+        dz = end.gradient(dy).reshape(conv.y_shape)
+        return twin.begin_kernel_gradient(images, dz, conv, out if weights is kernel else None)
 
-    return images_first(y, data_format), (input_gradient, kernel_gradient, end.bias_gradient)
+    return images_first(y, data_format), (input_gradient, Into(kernel_gradient), end.bias_gradient)
 
 
 @differentiable

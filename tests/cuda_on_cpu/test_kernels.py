@@ -476,6 +476,23 @@ def test_depthwise(
     same(cupy, "depthwise", "kernel_gradient", x, dy, conv)
 
 
+@pytest.mark.parametrize("shape", [(1, 4, 4, 3), (4, 20, 20, 4)])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])
+def test_kernel_gradients_go_where_they_are_wanted(cupy: Any, shape: Any, dtype: str) -> None:
+    """Of one part and of several."""
+    conv = ConvGeometry.of(shape, (3, 3, shape[3], 5), 1, "same")
+    normal = draws(0, dtype)
+    x, dy = (put(cupy, normal(*each)) for each in (conv.x_shape, conv.y_shape))
+    convolution, dense = twin("conv2d", "cupy"), twin("dense", "cupy")
+    place = cupy.empty(conv.kernel_shape, dtype)
+    assert convolution.begin_kernel_gradient(x, dy, conv, place) is place
+    assert place.get().tobytes() == convolution.kernel_gradient(x, dy, conv).get().tobytes()
+    rows, slopes = x.reshape(-1, shape[3]), dy.reshape(-1, 5)
+    place = cupy.empty((shape[3], 5), dtype)
+    assert dense.kernel_gradient(rows, slopes, place) is place
+    assert place.get().tobytes() == dense.kernel_gradient(rows, slopes).get().tobytes()
+
+
 @pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize(("shape", "window", "strides", "padding", "dilation"), [
     ((2, 8, 8, 3), 3, 1, "same", 1),

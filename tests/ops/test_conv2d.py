@@ -12,7 +12,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from gpudl import ops
-from gpudl.autograd import Tensor
+from gpudl.autograd import Parameter, Tensor
 from gpudl.backend import to_numpy
 from gpudl.backend.numpy import conv2d as numpy_kernels
 from gpudl.backend.numpy import workers
@@ -433,3 +433,41 @@ def test_relu_in_the_same_pass_is_relu_after_it(
     for one, other in zip(*results, strict=True):
         check_close("with ReLU", one, other, 1e-6)
     assert (results[0][0] == 0).any()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("uses", [1, 2])
+@pytest.mark.parametrize(
+    ("shape", "kernel", "groups"),
+    [
+        ((3, 8, 8, 4), (1, 1, 4, 6), 1),
+        ((2, 7, 8, 3), (5, 5, 3, 7), 1),
+        ((3, 9, 9, 6), (3, 3, 3, 8), 2),
+        ((2, 8, 8, 16), (3, 3, 16, 16), 1),
+        ((8, 32, 32, 16), (3, 3, 16, 16), 1),
+        ((8, 8, 8, 40), (3, 3, 40, 40), 1),
+        ((8, 28, 28, 40), (3, 3, 40, 40), 1),
+    ],
+)
+def test_the_kernels_gradient_is_written_to_its_place(
+    put: Callable[[Any], Any], shape: Any, kernel: Any, groups: int, uses: int, dtype: str, rng: np.random.Generator
+) -> None:
+    """By each way a convolution is made, at once and later; a weight that is used twice gets both parts."""
+    images = [rng.standard_normal(shape).astype(dtype) for _ in range(uses)]
+    values = rng.standard_normal(kernel).astype("float32")
+    slopes = []
+    for has_place in (False, True):
+        weight = Parameter(put(values.copy()))
+        if has_place:
+            flat = put(np.full(values.size + 3, np.nan, "float32"))
+            weight.buffer = flat[1:-2].reshape(kernel)
+        total = sum(ops.conv2d(Tensor(put(x)), weight, padding="same", groups=groups).sum() for x in images)
+        assert isinstance(total, Tensor)
+        total.backward()
+        if has_place:
+            assert weight.grad is weight.buffer
+            assert np.isnan(to_numpy(flat)[[0, -2, -1]]).all()
+        slopes.append(to_numpy(weight.grad).astype("float32"))
+    if uses == 1 or dtype == "float32":
+        assert slopes[0].tobytes() == slopes[1].tobytes()
+    check_close("slopes", slopes[1], slopes[0], 1e-6)

@@ -74,6 +74,14 @@ def input_gradient(dy: Array, kernel: Array, conv: ConvGeometry) -> Array:
 
 def kernel_gradient(x: Array, dy: Array, conv: ConvGeometry) -> Array:
     """x (N, H, W, C), dy (N, P, Q, K) -> dkernel (R, S, C / groups, K). The parts are summed in a fixed order."""
+    return begin_kernel_gradient(x, dy, conv)
+
+
+def begin_kernel_gradient(x: Array, dy: Array, conv: ConvGeometry, out: Array | None = None) -> Array:
+    """As `kernel_gradient`: a launch is begun, and not waited for, as it is.
+
+    It is written to `out` (R, S, C / groups, K), contiguous and of x's type, where that is given.
+    """
     xp = array_module(x)
     x, dy, g = contiguous(x), contiguous(dy), forward_gather(conv)
     depth, each, itemsize = conv.channels // conv.groups, conv.filters // conv.groups, x.dtype.itemsize
@@ -90,9 +98,4 @@ def kernel_gradient(x: Array, dy: Array, conv: ConvGeometry) -> Array:
     grid = (-(-rows // tiles.rows), conv.groups * -(-each // tiles.columns), splits)
     shared = tiles.shared_bytes(itemsize, a_is_deep=False)
     launch("conv2d", "kernel_gradient", macros, grid, tiles.threads, (x, dy, parts, share, g.numbers), shared)
-    return sum_of_parts(parts, x.dtype)
-
-
-def begin_kernel_gradient(x: Array, dy: Array, conv: ConvGeometry) -> Array:
-    """As `kernel_gradient`: a launch is begun, and not waited for, as it is."""
-    return kernel_gradient(x, dy, conv)
+    return sum_of_parts(parts, x.dtype, out)

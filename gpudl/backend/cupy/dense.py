@@ -39,9 +39,10 @@ def kernel_gradient(x: Array, dy: Array, out: Array | None = None) -> Array:
     """x (M, I), dy (M, O) -> dkernel (I, O), written to `out` where that is given."""
     if _is_own(x, dy):
         conv = _pointwise(len(x), x.shape[1], dy.shape[1])
-        made = conv2d.kernel_gradient(x.reshape(conv.x_shape), dy.reshape(conv.y_shape), conv)[0, 0]
-    else:
-        made = x.T @ dy
+        place = None if out is None else out.reshape(conv.kernel_shape)
+        made = conv2d.begin_kernel_gradient(x.reshape(conv.x_shape), dy.reshape(conv.y_shape), conv, place)[0, 0]
+        return made if out is None else out
+    made = x.T @ dy
     if out is None:
         return made
     out[...] = made

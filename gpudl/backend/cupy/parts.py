@@ -12,13 +12,19 @@ WARPS, MANY = 8, 1 << 18
 """Warps of a block; numbers that keep a large GPU busy with a thread each."""
 
 
-def sum_of_parts(parts: Array, kind: Any = None) -> Array:
-    """parts (count, ...) -> their sum (...), of their type or of `kind`, added up in a fixed order."""
+def sum_of_parts(parts: Array, kind: Any = None, out: Array | None = None) -> Array:
+    """parts (count, ...) -> their sum (...), of their type or of `kind`, added up in a fixed order.
+
+    It is written to `out`, contiguous and of that type, where that is given.
+    """
     kind = parts.dtype if kind is None else kind
-    if len(parts) == 1:
+    if len(parts) == 1 and out is None:
         return parts[0].astype(kind, copy=False)
-    total = array_module(parts).empty(parts.shape[1:], kind)
-    add_parts(parts, total)
+    total = array_module(parts).empty(parts.shape[1:], kind) if out is None else out
+    if len(parts) == 1:
+        total[...] = parts[0]
+    else:
+        add_parts(parts, total)
     return total
 
 

@@ -199,20 +199,28 @@ def kernel_gradient(x: np.ndarray, dy: np.ndarray, conv: ConvGeometry) -> np.nda
     return now(begin_kernel_gradient(x, dy, conv))
 
 
-def begin_kernel_gradient(x: np.ndarray, dy: np.ndarray, conv: ConvGeometry) -> np.ndarray | Later:
-    """As `kernel_gradient`, but it may come later; until then x and dy must not be written to."""
+def begin_kernel_gradient(
+    x: np.ndarray, dy: np.ndarray, conv: ConvGeometry, out: np.ndarray | None = None
+) -> np.ndarray | Later:
+    """As `kernel_gradient`, but it may come later; until then x and dy must not be written to.
+
+    It is written to `out` (R, S, C / groups, K), contiguous and of x's type, where that is given.
+    """
     groups, filters = conv.groups, conv.filters // conv.groups
     if _is_pointwise(conv):
-        return product(x.reshape(-1, conv.channels).T, dy.reshape(-1, conv.filters)).reshape(conv.kernel_shape)
+        made = product(x.reshape(-1, conv.channels).T, dy.reshape(-1, conv.filters), None if out is None else out[0, 0])
+        return made.reshape(conv.kernel_shape) if out is None else out
     if strips.suits(conv, x.dtype):
-        return strips.begin_kernel_gradient(x, dy, conv)
+        return strips.begin_kernel_gradient(x, dy, conv, out)
     if winograd.suits(conv, x.dtype):
-        return winograd.begin_kernel_gradient(x, dy, conv)
+        return winograd.begin_kernel_gradient(x, dy, conv, out)
+    dkernel = aligned.empty(conv.kernel_shape, x.dtype) if out is None else out
     images = _images_per_block(conv)
     # The batch is cut into runs of blocks, the same whatever the number of threads; a run adds up its own sum.
     spans = blocks(conv.batch, max(images, -(-conv.batch // SHARES)))
     taps = conv.rows.window * conv.columns.window * (conv.channels // groups)
-    sums = aligned.empty((len(spans), groups, taps, filters), x.dtype)
+    made = dkernel.reshape(taps, groups, filters).transpose(1, 0, 2)
+    sums = aligned.empty((len(spans), *made.shape), x.dtype)
 
     def work(pieces: Iterator[Piece]) -> None:
         patches = _Patches.of_blocks(conv, min(images, conv.batch), x.dtype)
@@ -222,16 +230,16 @@ def begin_kernel_gradient(x: np.ndarray, dy: np.ndarray, conv: ConvGeometry) -> 
             for first, last in blocks(stop - start, images):
                 a, b = start + first, start + last
                 gradient = dy[a:b].reshape(-1, groups, filters).transpose(1, 0, 2)
-                out = part if first else total
+                target = part if first else total
                 if groups == 1:
-                    multiply_long(patches.of(x[a:b])[0].T, gradient[0], out[0])
+                    multiply_long(patches.of(x[a:b])[0].T, gradient[0], target[0])
                 else:
-                    np.matmul(patches.of(x[a:b]).transpose(0, 2, 1), gradient, out=out)
+                    np.matmul(patches.of(x[a:b]).transpose(0, 2, 1), gradient, out=target)
                 if first:
                     total += part
 
     def added_up() -> np.ndarray:
-        total = sums[0] if len(spans) == 1 else sums.sum(axis=0)
-        return total.transpose(1, 0, 2).reshape(conv.kernel_shape)
+        np.add.reduce(sums, out=made)
+        return dkernel
 
     return begin(work, spans, _size(conv), added_up)

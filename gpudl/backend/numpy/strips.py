@@ -253,12 +253,19 @@ def forward(
     return y
 
 
-def begin_kernel_gradient(x: np.ndarray, dy: np.ndarray, conv: ConvGeometry) -> np.ndarray | Later:
-    """x (N, H, W, C), dy (N, P, Q, K) -> dkernel (R, S, C, K), maybe later. Blocks are summed in a fixed order."""
+def begin_kernel_gradient(
+    x: np.ndarray, dy: np.ndarray, conv: ConvGeometry, out: np.ndarray | None = None
+) -> np.ndarray | Later:
+    """x (N, H, W, C), dy (N, P, Q, K) -> dkernel (R, S, C, K), maybe later, written to `out` where that is given.
+
+    Blocks are summed in a fixed order.
+    """
+    dkernel = aligned.empty(conv.kernel_shape, np.float32) if out is None else out
+    made = dkernel.reshape(-1, conv.channels * conv.filters)
     plan = _plan(conv, BLOCK)
     inputs, gradients = plan.read(x), plan.written(np.ascontiguousarray(dy))
     spans = blocks(plan.count, -(-plan.count // MOST_SHARES))
-    sums = aligned.empty((len(spans), plan.taps.shape[1], conv.channels * conv.filters), np.float32)
+    sums = made[None] if len(spans) == 1 else aligned.empty((len(spans), *made.shape), np.float32)
 
     def work(pieces: Iterator[Piece]) -> None:
         room, shape = _Workspace.of(plan), (plan.shifts, plan.form.read, plan.deep, plan.wide)
@@ -273,4 +280,9 @@ def begin_kernel_gradient(x: np.ndarray, dy: np.ndarray, conv: ConvGeometry) -> 
                     total += part
             _join(total, plan, sums[start // (spans[0][1] - spans[0][0])])
 
-    return begin(work, spans, plan.work, lambda: np.add.reduce(sums).reshape(conv.kernel_shape))
+    def added_up() -> np.ndarray:
+        if len(spans) != 1:
+            np.add.reduce(sums, out=made)
+        return dkernel
+
+    return begin(work, spans, plan.work, added_up)

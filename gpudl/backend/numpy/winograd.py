@@ -241,14 +241,21 @@ def forward(
     return y
 
 
-def begin_kernel_gradient(x: np.ndarray, dy: np.ndarray, conv: ConvGeometry) -> np.ndarray | Later:
-    """x (N, H, W, C), dy (N, P, Q, K) -> dkernel (3, 3, C, K), maybe later. Blocks are summed in a fixed order."""
+def begin_kernel_gradient(
+    x: np.ndarray, dy: np.ndarray, conv: ConvGeometry, out: np.ndarray | None = None
+) -> np.ndarray | Later:
+    """x (N, H, W, C), dy (N, P, Q, K) -> dkernel (3, 3, C, K), maybe later, written to `out` where that is given.
+
+    Blocks are summed in a fixed order.
+    """
+    dkernel = aligned.empty(conv.kernel_shape, np.float32) if out is None else out
+    made = dkernel.reshape(TAPS, TAPS, -1).swapaxes(0, 1)
     plan = _plan(conv, BLOCK, keeps_inputs=True)
     source = plan.read(x)
     size = plan.form.read**2 * conv.channels * conv.filters
     shares = min(MOST_SHARES, max(2, LARGEST_SUMS // size), plan.count)
     spans = blocks(plan.count, -(-plan.count // shares))
-    sums = aligned.empty((len(spans), TAPS, TAPS, conv.channels * conv.filters), np.float32)
+    sums = made[None] if len(spans) == 1 else aligned.empty((len(spans), *made.shape), np.float32)
 
     def work(pieces: Iterator[Piece]) -> None:
         room = _Workspace.of(plan)
@@ -264,7 +271,8 @@ def begin_kernel_gradient(x: np.ndarray, dy: np.ndarray, conv: ConvGeometry) -> 
             _join(total, plan.form, sums[start // (spans[0][1] - spans[0][0])])
 
     def added_up() -> np.ndarray:
-        kernel = np.add.reduce(sums).reshape(TAPS, TAPS, conv.channels, conv.filters)
-        return np.ascontiguousarray(kernel.swapaxes(0, 1))
+        if len(spans) != 1:
+            np.add.reduce(sums, out=made)
+        return dkernel
 
     return begin(work, spans, plan.work, added_up)
