@@ -40,13 +40,20 @@ def test_a_call_that_is_missing_is_noticed() -> None:
 
 
 def make_twice(network: str) -> None:
-    again = bare.made_again(network, 4, views=False)
+    again = bare.made_again(network, 4, [kind for kind in bare.ADDED if kind != "views"])
     again()
     again()
 
 
 def test_calls_can_be_made_again_and_again() -> None:
     elsewhere(make_twice, "mlp64")
+
+
+def test_each_call_is_of_one_kind() -> None:
+    names = "matmul", "einsum", "maximum", "__setitem__", "repeat", "empty", "reshape"
+    assert [bare.kind_of(name) for name in names] == ["products", *["loops"] * 2, *["copies"] * 2, "room", "views"]
+    assert set(bare.KINDS) < set(bare.ADDED)
+    assert bare.ways("digits", 4)[-1].arguments[2] == bare.ADDED, "in the end all are made"
 
 
 @pytest.mark.parametrize(

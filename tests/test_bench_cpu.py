@@ -237,6 +237,7 @@ def test_batch_normalization_is_cut_finer_if_asked(monkeypatch: pytest.MonkeyPat
 
 def test_calls_of_threads_have_the_batch_asked_for() -> None:
     assert threads.make("depthwise", 16)().shape == (2, 56, 56, 64)
+    threads.beside_each_other("digits", 2)()
     assert threads.make("pooling", 64)().shape == (2, 28, 28, 32)
 
 

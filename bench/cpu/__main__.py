@@ -12,6 +12,7 @@ import importlib
 import json
 import os
 import platform
+import subprocess
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,6 +22,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from bench.commit import commit
 from bench.cpu import calls, chart, steps, whole
 from bench.cpu.contest import Contestant, medians
 
@@ -51,7 +53,11 @@ def machine() -> str:
     numba = f", numba {version('numba')}" if find_spec("numba") else ""
     torch = f", PyTorch {version('torch')}" if find_spec("torch") else ""
     libraries = f"NumPy {version('numpy')} ({', '.join(blas)}){numba}{torch}"
-    return f"{cores} cores, {_processor()}, {libraries}"
+    try:
+        gpudl = f", gpudl {commit()}"
+    except (OSError, subprocess.SubprocessError):  # git or its folder is missing
+        gpudl = ""
+    return f"{cores} cores, {_processor()}, {libraries}{gpudl}"
 
 
 def _processor() -> str:

@@ -27,6 +27,17 @@ from bench.cpu.turns import WARM_UP, Way, environment, table_of, take_turns
 VIEWS = "__getitem__", "reshape", "view", "transpose", "swapaxes"
 """Calls that compute nothing."""
 
+KINDS = {
+    "products": ("matmul",),
+    "room": ("empty",),
+    "views": VIEWS,
+    "copies": ("__setitem__", "copyto", "repeat", "astype", "copy", "ascontiguousarray", "fill", "take"),
+}
+"""Names of calls by what they do; all others are loops over numbers."""
+
+ADDED = "products", "loops", "copies", "room", "views"
+"""The kinds in the order in which they are added up."""
+
 METHODS = *VIEWS, "__setitem__", "repeat", "astype", "copy", "fill", "sum", "max"
 
 COPIES = "copy", "astype", "ascontiguousarray"
@@ -178,15 +189,30 @@ def _make(calls: Sequence[Call]) -> None:
         function(*arguments, **settings)
 
 
-def made_again(network: str, batch: int, views: bool) -> Callable[[], None]:
-    """Return what makes a step's calls, with or without views."""
-    calls = [call for call in calls_of(network, batch) if views or call.name not in VIEWS]
+def kind_of(call: str) -> str:
+    """Return what a call does, one of ADDED."""
+    return next((kind for kind, names in KINDS.items() if call in names), "loops")
+
+
+def made_again(network: str, batch: int, kinds: Sequence[str]) -> Callable[[], None]:
+    """Return what makes a step's calls of these kinds."""
+    calls = [call for call in calls_of(network, batch) if kind_of(call.name) in kinds]
     return lambda: _make(calls)
 
 
 def counted(network: str, batch: int) -> dict[str, int]:
     """Return how often a step calls what."""
     return dict(Counter(call.name for call in calls_of(network, batch)).most_common())
+
+
+def ways(network: str, batch: int) -> list[Way]:
+    """Return what is compared: the step, and its calls, a kind more each time."""
+    added = [ADDED[: count + 1] for count in range(len(ADDED))]
+    return [
+        Way("the step", step, (network, batch), threads=1),
+        *(Way(f"{'and' if kinds[1:] else 'only'} {kinds[-1]}", made_again, (network, batch, kinds), threads=1)
+          for kinds in added),
+    ]  # fmt: skip
 
 
 def main() -> None:
@@ -200,16 +226,12 @@ def main() -> None:
     written = []
     for network in options.networks:
         batch = options.batch or built(network)[1]
-        ways = [
-            Way("the step", step, (network, batch), threads=1),
-            Way("its calls of NumPy", made_again, (network, batch, True), threads=1),
-            Way("those that compute", made_again, (network, batch, False), threads=1),
-        ]
-        rows = take_turns(ways, options.turns, options.seconds)
+        rows = take_turns(ways(network, batch), options.turns, options.seconds)
         with environment(GPUDL_NUM_THREADS="1"), multiprocessing.get_context("spawn").Pool(1) as pool:
             calls = pool.apply(counted, (network, batch))
-        of_views = sum(calls.get(name, 0) for name in VIEWS)
-        title = f"{network}, batch of {batch}: {sum(calls.values())} calls, {of_views} of which make views"
+        of_kind = {kind: sum(count for name, count in calls.items() if kind_of(name) == kind) for kind in ADDED}
+        counts = ", ".join(f"{count} {kind}" for kind, count in of_kind.items())
+        title = f"{network}, batch of {batch}: {sum(calls.values())} calls, {counts}"
         Console(width=120).print(table_of(title, rows))
         written.append({"network": network, "batch": batch, "rows": rows, "calls": calls})
     if options.out:

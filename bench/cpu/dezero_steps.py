@@ -6,6 +6,7 @@ and then python bench/cpu/dezero_steps.py.
 
 from __future__ import annotations
 
+import json
 import statistics
 import time
 
@@ -44,5 +45,5 @@ def milliseconds(sizes: tuple[int, ...], batch: int, seconds: float = 5.0) -> fl
 
 
 if __name__ == "__main__":
-    for name, (sizes, batch) in NETWORKS.items():
-        print(f"{name}: {milliseconds(sizes, batch):.3g} ms")
+    found = {name: milliseconds(sizes, batch) for name, (sizes, batch) in NETWORKS.items()}
+    print(json.dumps({"numpy": np.__version__, "unit": "ms", "steps": found}, indent=1))

@@ -1,8 +1,8 @@
 """What two threads make of a step or a call, and what two processes do: `python -m bench.cpu.threads WORK ...`.
 
 Two processes of one thread each, with half of the batch, share nothing, not even what a step learns: they show what
-the two cores could do. Where Python is built without the interpreter's lock (`python3.13t`), two threads run with it
-and without: the difference is what they wait for it.
+the two cores could do. Two threads that do the same share the interpreter's lock alone. Where Python is built without
+that (`python3.13t`), two threads run with it and without: the difference is what they wait for it.
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import threading
 from collections.abc import Callable
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 from rich.console import Console
@@ -44,6 +46,30 @@ def make(work: str, share: int, finer: int = 1) -> Callable[[], Any]:
     return calls.our_convolution("gpudl", calls.Layer(shape, channels, 3, depthwise=True), calls.FORWARD)
 
 
+def beside_each_other(work: str, count: int) -> Callable[[], Any]:
+    """Return what makes so many steps or calls at once, each with its part of the batch and in a thread of its own."""
+    first, *others = (make(work, count) for _ in range(count))
+    orders: list[SimpleQueue[bool]] = [SimpleQueue() for _ in others]
+    done: SimpleQueue[bool] = SimpleQueue()
+
+    def serve(call: Callable[[], Any], order: SimpleQueue[bool]) -> None:
+        while order.get():
+            call()
+            done.put(True)
+
+    for call, order in zip(others, orders, strict=True):
+        threading.Thread(target=serve, args=(call, order), daemon=True).start()
+
+    def all_at_once() -> None:
+        for order in orders:
+            order.put(True)
+        first()
+        for _ in others:
+            done.get()
+
+    return all_at_once
+
+
 def ways(work: str) -> list[Way]:
     """Return what is compared, two threads first."""
     found = [
@@ -51,6 +77,7 @@ def ways(work: str) -> list[Way]:
         Way("one thread", make, (work, 1), threads=1),
         Way("half the batch, one thread", make, (work, 2), threads=1),
         Way("half the batch, one thread, two processes at once", make, (work, 2), processes=2, threads=1),
+        Way("half the batch, one thread, two of one process at once", beside_each_other, (work, 2), threads=1),
     ]
     if work not in CALLS:
         found.append(Way("two threads, batch normalization in quarter blocks", make, (work, 1, 4)))

@@ -1,12 +1,13 @@
 """What PyTorch's operators take of its training step, in both memory formats: `python -m bench.cpu.torch_profile cnn`.
 
-By torch.profiler, which takes a few hundredths of the step itself.
+By torch.profiler, which takes a few hundredths of the step itself. Each format has a process of its own.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
 import time
 from pathlib import Path
@@ -55,7 +56,10 @@ def main() -> None:
     options = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = str(options.threads)
     name = networks[options.network]
-    found = {words: profiled(library, name, options.steps) for library, words in FORMATS.items()}
+    found = {}
+    for library, words in FORMATS.items():
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            found[words] = pool.apply(profiled, (library, name, options.steps))
     console = Console(width=120)
     for words, figures in found.items():
         table = Table(title=f"{name}, {words}: a step {figures['step']:.3g} ms", box=box.MARKDOWN)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from importlib import import_module, metadata
 from typing import Any
 
+from bench.commit import commit
 from bench.gpu.running import ROOT, Options, Result
 
 SECONDS, AT_ONCE = 60, 1
@@ -36,10 +37,6 @@ def _memory() -> str:
     return f"{import_module('cupy').cuda.runtime.memGetInfo()[1] / 2**30:.1f} GiB"
 
 
-def _commit() -> str:
-    return _asked("git", "rev-parse", "--short", "HEAD") + (" and changes" if _asked("git", "status", "-s") else "")
-
-
 def _cuda_of_torch() -> Any:
     return import_module("torch").version.cuda
 
@@ -61,7 +58,7 @@ FACTS: dict[str, Callable[[], Any]] = {
     "processor": _processor,
     "cores": lambda: len(os.sched_getaffinity(0)),
     "system": platform.platform,
-    "gpudl": _commit,
+    "gpudl": commit,
 }
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import statistics
+import subprocess
+import sys
 import tempfile
+import time
 
 from bench.cpu import whole
 from bench.cpu.reasons.products import products_of_mlp
@@ -26,9 +29,16 @@ def of_small_steps(seconds: float) -> list[Figure]:
         found.append(Figure(work, "each further sample", 1e3 * slope, "us"))
     for epochs in (1, whole.EPOCHS):
         found.append(Figure("digits", f"from the shell prompt, epochs: {epochs}", _run_of_digits(epochs), "s"))
+    found.append(Figure("digits", "import of NumPy, Typer and Pydantic", _imports(), "s"))
     work = "step: MLP 784-256-128-10"
     found.append(Figure(work, "its eight products", milliseconds(seconds, Job(products_of_mlp, ())), "ms"))
     return [*found, Figure(work, "batch 128", milliseconds(seconds, Job(step, ("mlp784", 128))), "ms")]
+
+
+def _imports() -> float:
+    began = time.perf_counter()
+    subprocess.run([sys.executable, "-c", "import numpy, typer, pydantic"], check=True)
+    return quickest("imports", time.perf_counter() - began)
 
 
 def _run_of_digits(epochs: int) -> float:
