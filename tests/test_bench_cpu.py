@@ -132,6 +132,7 @@ def test_ranges_of_runs() -> None:
         *((relu.relu_by, (by,)) for by in relu.RELU),
         (depthwise.multiply_adds_of_strips, ()),
         (depthwise.transforms_of_strips, ()),
+        (depthwise.transforms_of_tiles, ()),
         (depthwise.writing_of_results, ()),
         (pooling.maximum_of_rows, ()),
         (pooling.maximum_of_neighbours, (32, 1 << 11)),

@@ -43,6 +43,24 @@ def transforms_of_strips() -> Call:
     return transform
 
 
+def transforms_of_tiles() -> Call:
+    """What tiles of both axes would begin with, as winograd.py makes it: B^T d B of the same images."""
+    from gpudl.backend.numpy import winograd
+    from gpudl.shapes import ConvGeometry
+
+    conv = ConvGeometry.of((32, 56, 56, 64), (3, 3, 64, 64), 1, "same")
+    plan = winograd._plan(conv, winograd.BLOCK, keeps_inputs=False)
+    (x,) = draw(conv.x_shape)
+    room, inputs = winograd._Workspace.of(plan), plan.read(x)
+
+    def transform() -> None:
+        for number in range(plan.count):
+            block, images = room.block(number)
+            block.transform_inputs(inputs, images)
+
+    return transform
+
+
 def depthwise_forward() -> Call:
     """32 images of 56x56x64, 3x3."""
     return calls.make("gpudl", "conv2d depthwise 3x3, 64, 56x56, batch 32, forward")
@@ -66,15 +84,16 @@ def writing_of_results() -> Call:
 def of_depthwise(seconds: float) -> list[Figure]:
     """What the multiply-adds and the transforms of a depthwise convolution take of its time."""
     work, adds, images = "depthwise 3x3, 64, 56x56, batch 32", 9 * 56 * 56 * 64 / 2, 32
-    products, transforms, writing = (
+    products, transforms, tiles, writing = (
         milliseconds(seconds, Job(make, (), threads=1))
-        for make in (multiply_adds_of_strips, transforms_of_strips, writing_of_results)
+        for make in (multiply_adds_of_strips, transforms_of_strips, transforms_of_tiles, writing_of_results)
     )
     return [
         Figure(work, "multiply-adds of einsum on one core", adds / products / 1e6, "per ns"),
         Figure(work, "all of them, half of the definition's, on two cores", images * products / 2, "ms"),
         Figure(work, "transforms, which read the images and write the results, on two cores", transforms / 2, "ms"),
         Figure(work, "only writing as many results on two cores", writing / 2, "ms"),
+        Figure(work, "of tiles of both axes, which it is not made by, the inputs' transform alone", tiles / 2, "ms"),
         Figure(work, "forward", milliseconds(seconds, Job(depthwise_forward, ())), "ms"),
         *of_pytorch(seconds, work, calls.make, (THEIRS, f"conv2d {work}, forward")),
     ]
