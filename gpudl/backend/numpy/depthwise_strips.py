@@ -23,7 +23,7 @@ from numpy.lib.stride_tricks import as_strided
 
 from gpudl import config
 from gpudl.backend.numpy import aligned
-from gpudl.backend.numpy.bands import Bands, Padded, alike
+from gpudl.backend.numpy.bands import Bands, Padded, StripBlock, Strips, alike
 from gpudl.backend.numpy.rows import finish_rows
 from gpudl.backend.numpy.toom_cook import FOUR, OUT, TAPS
 from gpudl.backend.numpy.workers import Piece, blocks, run
@@ -75,12 +75,12 @@ class _Plan(Bands):
         self.reads = [alike(band, rows.size, rows.before, OUT, FOUR.inputs) for band in bands]
         self.writes = [alike(band, rows.out, 0, OUT, FOUR.outputs.T) for band in bands]
 
-    def inputs(self, x: np.ndarray) -> list[list[np.ndarray]]:
+    def inputs(self, x: np.ndarray) -> Strips:
         """View x (N, H, W, C) as the strips of each band that are read."""
         x = np.ascontiguousarray(x)
         return [[strips.of(x, self.read) for strips in band] for band in self.reads]
 
-    def outputs(self, y: np.ndarray) -> list[list[np.ndarray]]:
+    def outputs(self, y: np.ndarray) -> Strips:
         """View y (N, P, Q, C), contiguous, as the strips of each band that are written."""
         return [[strips.of(y, self.made) for strips in band] for band in self.writes]
 
@@ -93,16 +93,16 @@ class _Workspace(Padded["_Plan", "_Block"]):
         return _Block(self, count, band)
 
 
-class _Block:
+class _Block(StripBlock):
     """Views of a workspace for blocks of so many images, or for one band of an image."""
 
     def __init__(self, room: _Workspace, count: int, band: int) -> None:
         plan, self.band, read, strips = room.plan, band, FOUR.read, len(room.plan.of_band(band))
         rows, right = count * strips, plan.left + plan.read
         inputs = room.first[: read * rows * plan.wide].reshape(read, count, strips, plan.wide)
-        self._outside = inputs[..., : plan.left], inputs[..., right:]
+        self.outside = inputs[..., : plan.left], inputs[..., right:]
         by_strips = inputs[..., plan.left : right].transpose(1, 2, 0, 3)
-        self._reads = [(group.matrix, by_strips[:, group.places]) for group in plan.reads[band]]
+        self.reads = [(group.matrix, by_strips[:, group.places]) for group in plan.reads[band]]
 
         number, columns = inputs.itemsize, plan.conv.columns
         shape = read, columns.window, rows, plan.made
@@ -113,27 +113,8 @@ class _Block:
         self.products = room.second[: read * rows * plan.made].reshape(read, rows, plan.made)
         """Room for products, or transformed gradients, (6, rows, Q * C)."""
         by_strips = self.products.reshape(read, count, strips, plan.made).transpose(1, 2, 0, 3)
-        self._writes = [(group.matrix, by_strips[:, group.places]) for group in plan.writes[band]]
-
-    def clear(self) -> None:
-        """Fill what lies outside of the images with zeros."""
-        for part in self._outside:
-            part.fill(0)
-
-    def transform_inputs(self, x: list[list[np.ndarray]], images: slice) -> None:
-        """inputs = B^T d of the block's strips of x, as they are read."""
-        for (matrix, target), strips in zip(self._reads, x[self.band], strict=True):
-            np.matmul(matrix, strips[images], out=target)
-
-    def transform_gradients(self, dy: list[list[np.ndarray]], images: slice) -> None:
-        """products = A dy of the block's strips of dy, as they are written."""
-        for (matrix, target), strips in zip(self._writes, dy[self.band], strict=True):
-            np.matmul(matrix, strips[images], out=target)
-
-    def write(self, y: list[list[np.ndarray]], images: slice) -> None:
-        """Write A^T m, m being the products, to the block's strips of y."""
-        for (matrix, source), strips in zip(self._writes, y[self.band], strict=True):
-            np.matmul(matrix.T, source, out=strips[images])
+        self.spreads = [(group.matrix, by_strips[:, group.places]) for group in plan.writes[band]]
+        self.writes = [(matrix.T, strips) for matrix, strips in self.spreads]
 
 
 def _transformed(kernel: np.ndarray, plan: _Plan) -> np.ndarray:

@@ -31,7 +31,7 @@ from numpy.lib.stride_tricks import as_strided
 from gpudl import config
 from gpudl.backend.later import Later
 from gpudl.backend.numpy import aligned
-from gpudl.backend.numpy.bands import Bands, Padded, alike
+from gpudl.backend.numpy.bands import Bands, Padded, StripBlock, Strips, alike
 from gpudl.backend.numpy.products import SMALL_PRODUCT, product
 from gpudl.backend.numpy.rows import finish_rows
 from gpudl.backend.numpy.toom_cook import OUT, is_possible, strip_form
@@ -123,12 +123,12 @@ class _Plan(Bands):
         self.writes = [alike(band, conv.rows.out, 0, OUT, form.outputs.T) for band in bands]
         self.taps = _placed(self)
 
-    def read(self, x: np.ndarray) -> list[list[np.ndarray]]:
+    def read(self, x: np.ndarray) -> Strips:
         """View x (N, H, W, C) as the strips of each band that are read."""
         x = np.ascontiguousarray(x)
         return [[strips.of(x, self.used) for strips in band] for band in self.reads]
 
-    def written(self, y: np.ndarray) -> list[list[np.ndarray]]:
+    def written(self, y: np.ndarray) -> Strips:
         """View y (N, P, Q, K), contiguous, as the strips of each band that are written."""
         return [[strips.of(y, self.conv.columns.out * self.conv.filters) for strips in band] for band in self.writes]
 
@@ -141,7 +141,7 @@ class _Workspace(Padded["_Plan", "_Block"]):
         return _Block(self, count, band)
 
 
-class _Block:
+class _Block(StripBlock):
     """Views of a workspace for blocks of so many images, or for one band of an image."""
 
     def __init__(self, room: _Workspace, count: int, band: int) -> None:
@@ -154,9 +154,9 @@ class _Block:
         whole = inputs.reshape(form.read, count, strips, across * deep)
         right = plan.left + plan.used
         behind = room.first[inputs.size : inputs.size + plan.shifts * deep]
-        self._outside = whole[..., : plan.left], whole[..., right:], behind
+        outside = whole[..., : plan.left], whole[..., right:], behind
         by_strips = whole[..., plan.left : right].transpose(1, 2, 0, 3)
-        self._reads = [(group.matrix, by_strips[:, group.places]) for group in plan.reads[band]]
+        self.reads = [(group.matrix, by_strips[:, group.places]) for group in plan.reads[band]]
 
         number = inputs.itemsize
         shifted = plan.shifts, form.read, deep, rows
@@ -168,41 +168,21 @@ class _Block:
         stretch = room.second[: plan.shifts * form.read * size]
         steps = (form.read * size - wide) * number, size * number, wide * number, number
         self.products = as_strided(stretch, (plan.shifts, form.read, rows, wide), steps)
-        """Room for the products, each shift so many steps before where its outputs are."""
+        """Room for the products, each shift so many steps before where its outputs are, which are sums over shifts."""
         row = plan.conv.columns.out * plan.conv.filters
         joined = count, strips, plan.shifts * form.read, row
         steps = strips * across * wide * number, across * wide * number, size * number, number
         source = as_strided(stretch, joined, steps, writeable=False)
         writes = plan.writes[band]
-        self._writes = [(np.tile(group.matrix.T, plan.shifts), source[:, group.places]) for group in writes]
+        self.writes = [(np.tile(group.matrix.T, plan.shifts), source[:, group.places]) for group in writes]
 
         gradients = room.second[: form.read * rows * wide]
         self.gradients = gradients.reshape(form.read, rows, wide)
         """Room for transformed gradients, (6, steps, K of a step); the products' on their way."""
         whole = gradients.reshape(form.read, count, strips, across * wide)
-        self._beyond = whole[..., row:]
+        self.outside = *outside, whole[..., row:]
         by_strips = whole[..., :row].transpose(1, 2, 0, 3)
-        self._spreads = [(group.matrix, by_strips[:, group.places]) for group in writes]
-
-    def clear(self) -> None:
-        """Fill what lies outside of the images with zeros."""
-        for part in (*self._outside, self._beyond):
-            part.fill(0)
-
-    def transform_inputs(self, x: list[list[np.ndarray]], images: slice) -> None:
-        """inputs = B^T d of the block's strips of x, as they are read."""
-        for (matrix, target), strips in zip(self._reads, x[self.band], strict=True):
-            np.matmul(matrix, strips[images], out=target)
-
-    def transform_gradients(self, dy: list[list[np.ndarray]], images: slice) -> None:
-        """gradients = A dy of the block's strips of dy, as they are written."""
-        for (matrix, target), strips in zip(self._spreads, dy[self.band], strict=True):
-            np.matmul(matrix, strips[images], out=target)
-
-    def write(self, y: list[list[np.ndarray]], images: slice) -> None:
-        """Write A^T m, m being the sums of `products` over the shifts, to the block's strips of y."""
-        for (matrix, source), strips in zip(self._writes, y[self.band], strict=True):
-            np.matmul(matrix, source, out=strips[images])
+        self.spreads = [(group.matrix, by_strips[:, group.places]) for group in writes]
 
 
 def _placed(plan: _Plan) -> np.ndarray:
