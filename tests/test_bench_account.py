@@ -90,9 +90,11 @@ def test_ways_of_pooling_are_made_of_the_whole_batch(shape: pooling.Shape) -> No
 
 def test_times_are_joined() -> None:
     one = {"way": "a", "wall": 2.0, "caller": 1.0, "others": 0.0, "ratio": 1.0, "quickest": 1.5}
+    one |= {"faults": 2.0, "rests": 0.0}
     other = {"way": "a", "wall": 4.0, "caller": 3.0, "others": 0.0, "ratio": 2.0, "quickest": 1.0}
+    other |= {"faults": 4.0, "rests": 1.0}
     times = [[one | {"half of the ratios": [0.5, 1.5]}], [other | {"half of the ratios": [1.5, 2.5]}]]
     assert pooling.joined(times) == [
         {"way": "a", "wall": 3.0, "caller": 2.0, "others": 0.0, "ratio": 1.5, "quickest": 1.0}
-        | {"half of the ratios": [1.0, 2.0]}
+        | {"faults": 3.0, "rests": 0.5, "half of the ratios": [1.0, 2.0]}
     ]

@@ -167,12 +167,14 @@ def test_ways_take_turns() -> None:
 def test_turns_are_compared_with_those_beside_them() -> None:
     """The machine slows down to a third halfway, which hits both."""
     first = [turns.Turn(wall, wall, 0) for wall in (10, 10, 30, 30)]
-    other = [turns.Turn(wall, 4, 3) for wall in (5, 6, 15, 18)]
+    other = [turns.Turn(wall, 4, 3, 2, 1) for wall in (5, 6, 15, 18)]
     assert turns.row("other", other, first) == {
         "way": "other",
         "wall": 10.5,
         "caller": 4,
         "others": 3,
+        "faults": 2,
+        "rests": 1,
         "quickest": 5,
         "ratio": 0.55,
         "half of the ratios": [0.5, 0.6],

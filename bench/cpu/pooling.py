@@ -20,7 +20,7 @@ from rich.console import Console
 from bench.cpu import calls
 from bench.cpu.__main__ import machine
 from bench.cpu.calls import draw
-from bench.cpu.turns import Way, table_of, take_turns
+from bench.cpu.turns import Turn, Way, table_of, take_turns
 
 PASSES = "in order", "maxima", "comparisons", "gradients", "winners"
 """Images read and gradients filled in order; three maxima; three comparisons of inputs with them; gradients put in
@@ -135,7 +135,7 @@ def joined(times: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
     found = []
     for alike in zip(*times, strict=True):
         halves = zip(*(row["half of the ratios"] for row in alike), strict=True)
-        of_all = {name: statistics.median(row[name] for row in alike) for name in ("wall", "caller", "others", "ratio")}
+        of_all = {name: statistics.median(row[name] for row in alike) for name in (*Turn._fields, "ratio")}
         quickest = min(row["quickest"] for row in alike)
         found.append(
             {

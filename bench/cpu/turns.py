@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import multiprocessing
 import os
+import resource
 import statistics
 import sys
 import sysconfig
@@ -46,11 +47,14 @@ class Way:
 
 
 class Turn(NamedTuple):
-    """Milliseconds of a call by the clock; of the processor, by the thread that calls, and by all others."""
+    """Milliseconds of a call by the clock; of the processor, by the thread that calls, and by all others; how often its
+    process met a page that was not mapped, and how often one of its threads was laid to rest."""
 
     wall: float
     caller: float
     others: float
+    faults: float = 0
+    rests: float = 0
 
 
 def can_be_without_lock() -> bool:
@@ -73,12 +77,15 @@ def serve(pipe: Any, way: Way, seconds: float) -> None:
     pipe.send(sys.modules["gpudl"].__file__ if way.of_gpudl else "")
     while pipe.recv():
         call()  # the caches are full of the others' numbers
+        before = resource.getrusage(resource.RUSAGE_SELF)
         began, caller, all_threads = time.perf_counter(), time.thread_time(), time.process_time()
         for _ in range(count):
             call()
         wall, caller = time.perf_counter() - began, time.thread_time() - caller
         others = time.process_time() - all_threads - caller
-        pipe.send(Turn(*(1e3 * each / count for each in (wall, caller, others))))
+        after = resource.getrusage(resource.RUSAGE_SELF)
+        counted = after.ru_minflt - before.ru_minflt, after.ru_nvcsw - before.ru_nvcsw
+        pipe.send(Turn(*(1e3 * each / count for each in (wall, caller, others)), *(each / count for each in counted)))
     ENTERED.close()
 
 
@@ -154,11 +161,12 @@ def table_of(title: str, rows: list[dict[str, Any]]) -> Table:
     """Return what is printed of rows."""
     table = Table(title=title, box=box.MARKDOWN)
     table.add_column("way")
-    for column in ("ms", "quickest", "caller", "others", "to the first", "half lie in"):
+    for column in ("ms", "quickest", "caller", "others", "faults", "rests", "to the first", "half lie in"):
         table.add_column(column, justify="right")
     for each in rows:
         times = (f"{abs(each[name]):.3g}" for name in ("wall", "quickest", "caller"))
         low, high = each["half of the ratios"]
         others = f"{each['others']:.3g}" if each["others"] > 1e-3 else ""
-        table.add_row(each["way"], *times, others, f"{each['ratio']:.2f}", f"{low:.2f} to {high:.2f}")
+        counted = (f"{each[name]:.3g}" for name in ("faults", "rests"))
+        table.add_row(each["way"], *times, others, *counted, f"{each['ratio']:.2f}", f"{low:.2f} to {high:.2f}")
     return table
