@@ -84,9 +84,16 @@ class WindowAxis:
         return (self.window - 1) * self.dilation + 1
 
     def turned(self) -> WindowAxis:
-        """Return windows of stride 1 over what these make, which make what these read, if their stride is 1."""
-        before, after = self.span - 1 - self.before, self.span - 1 - self.after
-        return WindowAxis(self.out, self.window, 1, self.dilation, before, after, self.size)
+        """Return the windows over what these make that lead back: at each place m they make a pixel of each phase.
+
+        Pixel i of what is read is under tap t of output o where i + before = o * stride + t * dilation, one of the two
+        being 1. With i + before = m * stride + phase, tap u * stride + phase meets output m - u; with a dilation tap u
+        meets output m - u * dilation.
+        """
+        taps = -(-self.window // self.stride)
+        first, last = self.before // self.stride, (self.size - 1 + self.before) // self.stride
+        before = (taps - 1) * self.dilation - first
+        return WindowAxis(self.out, taps, 1, self.dilation, before, last - self.out + 1, last - first + 1)
 
     def tap(self, offset: int) -> tuple[slice, slice]:
         """Return (outputs, inputs): which windows have tap `offset` inside the input, and where it falls."""

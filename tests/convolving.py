@@ -38,8 +38,10 @@ def near_the_definition(conv: ConvGeometry, seed: int) -> None:
     near(conv2d.kernel_gradient(x, dy, conv), conv2d.kernel_gradient(exact[0], exact[2], conv))
 
 
-def bits_with_threads(monkeypatch: pytest.MonkeyPatch, way: Any, conv: ConvGeometry) -> set[bytes]:
-    """Return what a convolution and its kernel's gradient, made by the module `way`, are with 1, 2 and 5 threads."""
+def bits_with_threads(
+    monkeypatch: pytest.MonkeyPatch, way: Any, conv: ConvGeometry | DepthwiseGeometry, gradient: str
+) -> set[bytes]:
+    """Return what a convolution and its kernel's `gradient`, made by the module `way`, are with 1, 2 and 5 threads."""
     x, kernel, bias, dy = numbers(conv, 0)
     monkeypatch.setattr(way, "BLOCK", 1 << 16)
     made = set()
@@ -47,7 +49,7 @@ def bits_with_threads(monkeypatch: pytest.MonkeyPatch, way: Any, conv: ConvGeome
         for count in ("1", "2", "5"):
             monkeypatch.setenv("GPUDL_NUM_THREADS", count)
             workers.reset()
-            y, slope = way.forward(x, kernel, bias, conv), now(way.begin_kernel_gradient(x, dy, conv))
+            y, slope = way.forward(x, kernel, bias, conv), now(getattr(way, gradient)(x, dy, conv))
             made.add(y.tobytes() + slope.tobytes())
     finally:
         workers.reset()

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from convolving import near, numbers
+from convolving import bits_with_threads, near, numbers
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from gpudl import config
-from gpudl.backend.numpy import depthwise, depthwise_strips, workers
+from gpudl.backend.numpy import depthwise, depthwise_strips
 from gpudl.shapes import DepthwiseGeometry
 
 ONE = np.dtype("float32")
@@ -138,15 +138,4 @@ def test_what_others_left_in_the_room_does_no_harm() -> None:
 
 def test_bits_do_not_depend_on_the_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     conv = DepthwiseGeometry.of((24, 30, 30, 40), (3, 3, 40, 1), 1, "same")
-    x, kernel, bias, dy = numbers(conv, 0)
-    monkeypatch.setattr(depthwise_strips, "BLOCK", 1 << 16)
-    made = set()
-    try:
-        for count in ("1", "2", "5"):
-            monkeypatch.setenv("GPUDL_NUM_THREADS", count)
-            workers.reset()
-            y, slope = depthwise_strips.forward(x, kernel, bias, conv), depthwise_strips.kernel_gradient(x, dy, conv)
-            made.add(y.tobytes() + slope.tobytes())
-    finally:
-        workers.reset()
-    assert len(made) == 1
+    assert len(bits_with_threads(monkeypatch, depthwise_strips, conv, "kernel_gradient")) == 1

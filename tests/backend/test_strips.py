@@ -190,4 +190,4 @@ def test_each_strip_is_in_one_block(batch: int, strips: int, at_once: int, filte
 
 def test_bits_do_not_depend_on_the_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     conv = ConvGeometry.of((24, 30, 30, 16), (3, 3, 16, 24), 1, "same")
-    assert len(bits_with_threads(monkeypatch, strips, conv)) == 1
+    assert len(bits_with_threads(monkeypatch, strips, conv, "begin_kernel_gradient")) == 1

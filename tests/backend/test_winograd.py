@@ -102,4 +102,4 @@ def test_the_form_with_fewer_products_is_chosen(height: int, width: int, channel
 
 def test_bits_do_not_depend_on_the_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     conv = ConvGeometry.of((24, 14, 14, 32), (3, 3, 32, 48), 1, "same")
-    assert len(bits_with_threads(monkeypatch, winograd, conv)) == 1
+    assert len(bits_with_threads(monkeypatch, winograd, conv, "begin_kernel_gradient")) == 1

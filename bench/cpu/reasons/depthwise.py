@@ -18,7 +18,7 @@ def multiply_adds_of_strips() -> Call:
     plan = strips._plan(conv, strips.BLOCK)
     x, kernel = draw(conv.x_shape, conv.kernel_shape)
     block, images = strips._Workspace.of(plan).block(0)
-    block.transform_inputs(plan.inputs(x), images)
+    block.transform_inputs(plan.read(x), images)
     taps = strips._transformed(kernel, plan)
     return lambda: np.einsum("isrq,isq->irq", block.windows, taps, out=block.products)
 
@@ -31,7 +31,7 @@ def transforms_of_strips() -> Call:
     conv = DepthwiseGeometry.of((32, 56, 56, 64), (3, 3, 64, 1), 1, "same")
     plan = strips._plan(conv, strips.BLOCK)
     x, y = draw(conv.x_shape, conv.y_shape)
-    room, inputs, outputs = strips._Workspace.of(plan), plan.inputs(x), plan.outputs(y)
+    room, inputs, outputs = strips._Workspace.of(plan), plan.read(x), plan.written(y)
     room.second.fill(1)
 
     def transform() -> None:

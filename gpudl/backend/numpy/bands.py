@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from itertools import groupby
-from typing import Generic, NamedTuple, Self, TypeAlias, TypeVar
+from typing import Generic, NamedTuple, Self, TypeVar
 
 import numpy as np
 
@@ -136,64 +136,4 @@ class Workspace(ABC, Generic[Plan, Block]):
         found = self._blocks.get(key)
         if found is None:
             found = self._blocks[key] = self.made(*key)
-        return found, images
-
-
-Strips: TypeAlias = list[list[np.ndarray]]
-"""A batch of images as the strips of each band, by `Alike.of`."""
-
-Transforms: TypeAlias = list[tuple[np.ndarray, np.ndarray]]
-"""Of strips that are alike, a matrix, and where in the workspace the other side of them lies."""
-
-
-class StripBlock:
-    """A block of strips that are transformed where they lie, a whole row for a number, to a workspace and back."""
-
-    band: int
-    reads: Transforms
-    """From strips of inputs; `spreads` are from those of gradients, `writes` back to those of outputs."""
-    spreads: Transforms
-    writes: Transforms
-    outside: tuple[np.ndarray, ...]
-    """What of the workspace is not of the images, and is to be zeros."""
-
-    def clear(self) -> None:
-        for part in self.outside:
-            part.fill(0)
-
-    def transform_inputs(self, x: Strips, images: slice) -> None:
-        """B^T d of the block's strips of x, as they are read."""
-        for (matrix, target), strips in zip(self.reads, x[self.band], strict=True):
-            np.matmul(matrix, strips[images], out=target)
-
-    def transform_gradients(self, dy: Strips, images: slice) -> None:
-        """A dy of the block's strips of dy, as they are written."""
-        for (matrix, target), strips in zip(self.spreads, dy[self.band], strict=True):
-            np.matmul(matrix, strips[images], out=target)
-
-    def write(self, y: Strips, images: slice) -> None:
-        """Write A^T m, m being the products, to the block's strips of y."""
-        for (matrix, source), strips in zip(self.writes, y[self.band], strict=True):
-            np.matmul(matrix, source, out=strips[images])
-
-
-PaddedBlock = TypeVar("PaddedBlock", bound=StripBlock)
-
-
-class Padded(Workspace[Plan, PaddedBlock]):
-    """A workspace whose blocks have zeros outside of the images."""
-
-    _clean: PaddedBlock | None = None
-
-    @classmethod
-    def of(cls, plan: Plan) -> Self:
-        room = super().of(plan)
-        room._clean = None
-        return room
-
-    def block(self, number: int) -> tuple[PaddedBlock, slice]:
-        found, images = super().block(number)
-        if found is not self._clean:
-            found.clear()
-            self._clean = found
         return found, images

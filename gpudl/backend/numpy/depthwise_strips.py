@@ -23,8 +23,8 @@ from numpy.lib.stride_tricks import as_strided
 
 from gpudl import config
 from gpudl.backend.numpy import aligned
-from gpudl.backend.numpy.bands import Bands, Padded, StripBlock, Strips, alike
 from gpudl.backend.numpy.rows import finish_rows
+from gpudl.backend.numpy.strip_blocks import Padded, StripBlock, StripPlan
 from gpudl.backend.numpy.toom_cook import FOUR, OUT, TAPS
 from gpudl.backend.numpy.workers import Piece, blocks, run
 from gpudl.shapes import DepthwiseGeometry
@@ -58,31 +58,18 @@ def suits(conv: DepthwiseGeometry, dtype: np.dtype) -> bool:
     return dtype == np.float32 and _pays(conv) and config.float32_precision() != "highest"
 
 
-class _Plan(Bands):
+class _Plan(StripPlan):
     """How a convolution is made: what rows hold, and how the batch is cut into blocks of strips."""
 
     def __init__(self, conv: DepthwiseGeometry, block: int) -> None:
-        self.conv, rows, columns, channels = conv, conv.rows, conv.columns, conv.channels
-        self.left, self.read = columns.before * channels, columns.size * channels
-        """Zeros before a row of an image, and its numbers."""
-        self.wide, self.made = (columns.out + columns.span - 1) * channels, columns.out * channels
-        """Numbers of a row with the zeros on both sides, and of a row of outputs."""
-        super().__init__(conv, -(-rows.out // OUT), max(1, block // (FOUR.read * (self.wide + self.made))), WORTH)
+        self.conv, columns, channels = conv, conv.columns, conv.channels
+        self.left, self.wide = columns.before * channels, (columns.out + columns.span - 1) * channels
+        """Zeros before a row of an image, and its numbers with the zeros on both sides."""
+        at_once = block // (FOUR.read * (self.wide + columns.out * channels))
+        super().__init__(conv, FOUR, at_once, columns.size * channels, WORTH)
         most = FOUR.read * self.images * self.rows
         self.first = most * self.wide
         self.room = self.first + most * self.made
-        bands = [self.of_band(band) for band in range(self.bands)]
-        self.reads = [alike(band, rows.size, rows.before, OUT, FOUR.inputs) for band in bands]
-        self.writes = [alike(band, rows.out, 0, OUT, FOUR.outputs.T) for band in bands]
-
-    def inputs(self, x: np.ndarray) -> Strips:
-        """View x (N, H, W, C) as the strips of each band that are read."""
-        x = np.ascontiguousarray(x)
-        return [[strips.of(x, self.read) for strips in band] for band in self.reads]
-
-    def outputs(self, y: np.ndarray) -> Strips:
-        """View y (N, P, Q, C), contiguous, as the strips of each band that are written."""
-        return [[strips.of(y, self.made) for strips in band] for band in self.writes]
 
 
 _plan = lru_cache(maxsize=256)(_Plan)
@@ -98,7 +85,7 @@ class _Block(StripBlock):
 
     def __init__(self, room: _Workspace, count: int, band: int) -> None:
         plan, self.band, read, strips = room.plan, band, FOUR.read, len(room.plan.of_band(band))
-        rows, right = count * strips, plan.left + plan.read
+        rows, right = count * strips, plan.left + plan.used
         inputs = room.first[: read * rows * plan.wide].reshape(read, count, strips, plan.wide)
         self.outside = inputs[..., : plan.left], inputs[..., right:]
         by_strips = inputs[..., plan.left : right].transpose(1, 2, 0, 3)
@@ -127,7 +114,7 @@ def forward(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None, conv: De
     """x (N, H, W, C), kernel (3, S, C, 1), bias (C,) or None -> y (N, P, Q, C)."""
     y = aligned.empty(conv.y_shape, x.dtype)
     plan = _plan(conv, BLOCK)
-    taps, source, target = _transformed(kernel, plan), plan.inputs(x), plan.outputs(y)
+    taps, source, target = _transformed(kernel, plan), plan.read(x), plan.written(y)
 
     def work(pieces: Iterator[Piece]) -> None:
         room = _Workspace.of(plan)
@@ -148,7 +135,7 @@ def forward(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None, conv: De
 def kernel_gradient(x: np.ndarray, dy: np.ndarray, conv: DepthwiseGeometry) -> np.ndarray:
     """x (N, H, W, C), dy (N, P, Q, C) -> dkernel (3, S, C, 1). Blocks are summed in a fixed order."""
     plan = _plan(conv, BLOCK)
-    inputs, gradients = plan.inputs(x), plan.outputs(np.ascontiguousarray(dy))
+    inputs, gradients = plan.read(x), plan.written(np.ascontiguousarray(dy))
     spans = blocks(plan.count, -(-plan.count // MOST_SHARES))
     shape = FOUR.read, conv.columns.window, plan.made
     sums = aligned.zeros((len(spans), *conv.kernel_shape), np.float32)

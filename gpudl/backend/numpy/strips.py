@@ -31,9 +31,9 @@ from numpy.lib.stride_tricks import as_strided
 from gpudl import config
 from gpudl.backend.later import Later
 from gpudl.backend.numpy import aligned
-from gpudl.backend.numpy.bands import Bands, Padded, StripBlock, Strips, alike
 from gpudl.backend.numpy.products import SMALL_PRODUCT, product
 from gpudl.backend.numpy.rows import finish_rows
+from gpudl.backend.numpy.strip_blocks import Padded, StripBlock, StripPlan
 from gpudl.backend.numpy.toom_cook import OUT, is_possible, strip_form
 from gpudl.backend.numpy.workers import Piece, begin, blocks, run
 from gpudl.shapes import ConvGeometry
@@ -92,7 +92,7 @@ def suits(conv: ConvGeometry, dtype: np.dtype) -> bool:
     return dtype == np.float32 and _pays(conv) and config.float32_precision() != "highest"
 
 
-class _Plan(Bands):
+class _Plan(StripPlan):
     """How a convolution is made: the length of a step, and how the batch is cut into blocks of strips."""
 
     def __init__(self, conv: ConvGeometry, block: int) -> None:
@@ -109,28 +109,15 @@ class _Plan(Bands):
         """Numbers of a step, of inputs and of outputs."""
         one = form.read * self.across * (self.deep + self.shifts * self.wide)
         most = SMALL_PRODUCT // (self.across * self.deep * self.wide)
-        super().__init__(conv, -(-conv.rows.out // OUT), max(1, min(block // one, most)))
+        self.left = columns.before * conv.channels
+        """Where images begin in rows of `across` steps; what lies in these is used."""
+        used = max(0, min(columns.size * conv.channels, self.across * self.deep - self.left))
+        super().__init__(conv, form, min(block // one, most), used)
         rows = self.images * self.rows * self.across
         self.first = (form.read * rows + self.shifts) * self.deep
         """Numbers for the inputs of a block, and for what shifts read behind them."""
         self.room = self.first + self.shifts * form.read * (rows + 1) * self.wide
-        self.left = conv.columns.before * conv.channels
-        """Where images begin in rows of `across` steps; `used` are their numbers that lie in these."""
-        self.used = max(0, min(conv.columns.size * conv.channels, self.across * self.deep - self.left))
-        bands = [self.of_band(band) for band in range(self.bands)]
-        apart = OUT * conv.rows.stride
-        self.reads = [alike(band, conv.rows.size, conv.rows.before, apart, form.inputs) for band in bands]
-        self.writes = [alike(band, conv.rows.out, 0, OUT, form.outputs.T) for band in bands]
         self.taps = _placed(self)
-
-    def read(self, x: np.ndarray) -> Strips:
-        """View x (N, H, W, C) as the strips of each band that are read."""
-        x = np.ascontiguousarray(x)
-        return [[strips.of(x, self.used) for strips in band] for band in self.reads]
-
-    def written(self, y: np.ndarray) -> Strips:
-        """View y (N, P, Q, K), contiguous, as the strips of each band that are written."""
-        return [[strips.of(y, self.conv.columns.out * self.conv.filters) for strips in band] for band in self.writes]
 
 
 _plan = lru_cache(maxsize=256)(_Plan)
@@ -169,8 +156,7 @@ class _Block(StripBlock):
         steps = (form.read * size - wide) * number, size * number, wide * number, number
         self.products = as_strided(stretch, (plan.shifts, form.read, rows, wide), steps)
         """Room for the products, each shift so many steps before where its outputs are, which are sums over shifts."""
-        row = plan.conv.columns.out * plan.conv.filters
-        joined = count, strips, plan.shifts * form.read, row
+        joined = count, strips, plan.shifts * form.read, plan.made
         steps = strips * across * wide * number, across * wide * number, size * number, number
         source = as_strided(stretch, joined, steps, writeable=False)
         writes = plan.writes[band]
@@ -180,8 +166,8 @@ class _Block(StripBlock):
         self.gradients = gradients.reshape(form.read, rows, wide)
         """Room for transformed gradients, (6, steps, K of a step); the products' on their way."""
         whole = gradients.reshape(form.read, count, strips, across * wide)
-        self.outside = *outside, whole[..., row:]
-        by_strips = whole[..., :row].transpose(1, 2, 0, 3)
+        self.outside = *outside, whole[..., plan.made :]
+        by_strips = whole[..., : plan.made].transpose(1, 2, 0, 3)
         self.spreads = [(group.matrix, by_strips[:, group.places]) for group in writes]
 
 

@@ -30,26 +30,13 @@ products for each tap are short, else the second. Measured: 4x4, 5x5 and 7x7 wit
 a product for each tap takes, 3x3 0.5 to 0.9 with up to 64 filters, 1.1 to 2.0 with more."""
 
 
-def _axis(a: WindowAxis) -> WindowAxis:
-    """The window that slides over dy: at each place m it makes a pixel of each phase.
-
-    Pixel i is under tap t of output o where i + before = o * stride + t * dilation, one of the two being 1. With
-    i + before = m * stride + phase, tap u * stride + phase meets dy[m - u]; with a dilation tap u meets
-    dy[m - u * dilation].
-    """
-    taps = -(-a.window // a.stride)
-    first, last = a.before // a.stride, (a.size - 1 + a.before) // a.stride
-    before = (taps - 1) * a.dilation - first
-    return WindowAxis(a.out, taps, 1, a.dilation, before, last - a.out + 1, last - first + 1)
-
-
 @lru_cache(maxsize=256)
 def geometry(conv: ConvGeometry) -> ConvGeometry | None:
     """Return the convolution that carries dy to all phases of dx.
 
     None where that does not pay, or where whole windows lie in padding, so that parts of dy would have to be cut off.
     """
-    rows, columns = _axis(conv.rows), _axis(conv.columns)
+    rows, columns = conv.rows.turned(), conv.columns.turned()
     if min(rows.before, rows.after, columns.before, columns.after) < 0:
         return None
     phases = conv.rows.stride * conv.columns.stride
