@@ -5,8 +5,9 @@ windows are copied into planes first, a pixel with all its channels as one eleme
 maxima and comparisons, goes over long rows of numbers, at three times the speed (measured). On the way back gradients
 are made in planes, and the same copy turned round puts them in place.
 
-The winner of a window is kept as its number in the window (row-major), one byte each; it is found by counting, from the
-last tap to the first, how many taps in a row did not win. On the way back the bits of a gradient, as an integer, are
+The winner of a window is kept as its number in the window (row-major), one byte each. Each plane becomes the maximum of
+itself and those before it, and the last one that of the window. The winner is the first to be as large: so many planes
+are smaller than the last one. On the way back the bits of a gradient, as an integer, are
 multiplied by 1 for the tap that has won and by 0 for the others: whatever the gradient, infinite or not a number,
 losers get 0.
 
@@ -21,6 +22,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from functools import lru_cache
+from itertools import pairwise
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -170,37 +172,48 @@ def max_forward(x: np.ndarray, pool: PoolGeometry) -> tuple[np.ndarray, np.ndarr
 
     def work(pieces: Iterator[Piece]) -> None:
         for start, stop in pieces:
-            planes = take_apart(start, stop)
-            best = np.maximum.reduce(planes.values, axis=0, out=y[start:stop])
-            _count(_find_losers(planes, best, plan, smallest), winner[start:stop])
+            best, planes = y[start:stop], take_apart(start, stop)
+            _find_maxima(planes.values, best)
+            np.add.reduce(_losers(planes, best, plan, smallest), axis=0, dtype=winner.dtype, out=winner[start:stop])
 
     run(work, plan.blocks, plan.elements)
     return y, winner
 
 
-def _find_losers(planes: _Planes, best: np.ndarray, plan: _Plan, outside: float) -> np.ndarray:
-    """Return which taps are not the maximum, `best` (n, P, Q, C), or lie outside the input: (R * S - 1, n, P, Q, C).
+def _find_maxima(taps: np.ndarray, best: np.ndarray) -> None:
+    """Make taps (R * S, n, P, Q, C) the maxima of all up to each, but the last one, which is `best` (n, P, Q, C)."""
+    if len(taps) == 1:
+        best[...] = taps[0]
+        return
+    for before, tap in pairwise(taps[:-1]):
+        np.maximum(before, tap, out=tap)
+    np.maximum(taps[-2], taps[-1], out=best)
 
-    The last one is not asked: where all others have lost, it has won.
+
+def _losers(planes: _Planes, best: np.ndarray, plan: _Plan, outside: float) -> np.ndarray:
+    """Return of which taps neither they nor any before are the window's maximum, `best` (n, P, Q, C).
+
+    Shape (R * S - 1, n, P, Q, C), 0 or 1: the last tap is not asked, since where all others have lost it has won.
     """
-    taps, lost, largest = planes.values[:-1], planes.flags[:-1], best.max()
+    maxima, lost, largest = planes.values[:-1], planes.flags[:-1], best.max()
+    np.not_equal(maxima, best, out=lost)
     has_nan = bool(largest != largest)
-    np.not_equal(taps, best, out=lost)
-    if not plan.inside and (has_nan or best.min() == outside):  # what lies outside may be as large as all inside
-        lost.fill(True)
-        for flags, tap, (outputs, _) in zip(lost, taps, plan.taps, strict=False):
-            np.not_equal(tap[outputs], best[outputs], out=flags[outputs])
     if has_nan:  # NaN differs from itself, yet where it stands it has won
-        lost &= ~np.isnan(taps)
-    return lost
+        lost &= ~np.isnan(maxima)
+    if not plan.inside and (has_nan or best.min() == outside):  # what lies outside may be as large as all inside
+        lost |= _outside(plan.pool)
+    return lost.view(np.uint8)
 
 
-def _count(lost: np.ndarray, number: np.ndarray) -> None:
-    """number (n, P, Q, C) = of taps before the first that has not lost."""
-    number[...] = lost[-1] if len(lost) else 0
-    for flags in lost[-2::-1].view(np.uint8):
-        number += 1
-        number *= flags
+@lru_cache(maxsize=64)
+def _outside(pool: PoolGeometry) -> np.ndarray:
+    """Return of which taps, but the last, neither they nor any before lie inside the input: (R * S - 1, 1, P, Q, 1)."""
+    down, across = (
+        np.array([a.before <= p * a.stride + r < a.before + a.size for r in range(a.window) for p in range(a.out)])
+        .reshape(a.window, a.out) for a in (pool.rows, pool.columns)
+    )  # fmt: skip
+    inside = np.logical_and.outer(down, across).transpose(0, 2, 1, 3).reshape(pool.area, *pool.y_shape[1:3])
+    return ~np.logical_or.accumulate(inside)[:-1, None, :, :, None]
 
 
 def max_backward(dy: np.ndarray, winner: np.ndarray, pool: PoolGeometry) -> np.ndarray:
