@@ -83,6 +83,11 @@ class WindowAxis:
         """Input positions from the first to the last tap of one window."""
         return (self.window - 1) * self.dilation + 1
 
+    @property
+    def reach(self) -> int:
+        """Positions from the first tap of the first window to the last one of the last window."""
+        return (self.out - 1) * self.stride + self.span
+
     def turned(self) -> WindowAxis:
         """Return the windows over what these make that lead back: at each place m they make a pixel of each phase.
 
@@ -366,8 +371,14 @@ class PoolGeometry:
         return self.rows.window * self.columns.window
 
     @property
-    def has_no_padding(self) -> bool:
-        return self.rows.before == self.rows.after == self.columns.before == self.columns.after == 0
+    def inside(self) -> bool:
+        """Whether all windows lie inside the input."""
+        return all(axis.before == 0 and axis.reach <= axis.size for axis in (self.rows, self.columns))
+
+    @property
+    def apart(self) -> bool:
+        """Whether all windows lie inside the input, and no input element in two of them."""
+        return self.inside and all(axis.stride >= axis.window for axis in (self.rows, self.columns))
 
     @property
     def tiles_exactly(self) -> bool:

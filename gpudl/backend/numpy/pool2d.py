@@ -1,18 +1,15 @@
 """2-D pooling on NumPy: the taps of all windows side by side, a few images at a time.
 
-A tap is every second pixel of every second row, for which NumPy starts its loop anew at each pixel. So the taps of all
-windows are copied into planes first, a pixel with all its channels as one element. What is done with planes then,
-maxima and comparisons, goes over long rows of numbers, at three times the speed (measured). On the way back gradients
-are made in planes, and the same copy turned round puts them in place.
+What is done with taps, maxima and comparisons, goes over long rows of numbers once they are in planes of their own, at
+three times the speed (measured): planes.py.
 
 The winner of a window is kept as its number in the window (row-major), one byte each. Each plane becomes the maximum of
 itself and those before it, and the last one that of the window. The winner is the first to be as large: so many planes
-are smaller than the last one. On the way back the bits of a gradient, as an integer, are
-multiplied by 1 for the tap that has won and by 0 for the others: whatever the gradient, infinite or not a number,
-losers get 0.
+are smaller than the last one. On the way back the bits of a gradient, as an integer, are multiplied by 1 for the tap
+that has won and by 0 for the others: whatever the gradient, infinite or not a number, losers get 0.
 
 Memory plan. The planes of a few images, and a boolean for each number, lie in the third-level cache. Images are read
-once, maxima and gradients written once. With padding, images are copied into room with a border before.
+once, maxima and gradients written once.
 
 Where numba is installed, max pooling of large arrays is a loop that does all of it in one pass: loops.py.
 """
@@ -20,7 +17,7 @@ Where numba is installed, max pooling of large arrays is a loop that does all of
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple, TypeAlias
@@ -28,9 +25,9 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 
 from gpudl.backend.numpy import aligned, loops
-from gpudl.backend.numpy.kept import kept
+from gpudl.backend.numpy.planes import Planes, bits, putting_together, taking_apart
 from gpudl.backend.numpy.workers import Piece, Pieces, blocks, evenly, run
-from gpudl.shapes import PoolGeometry, WindowAxis
+from gpudl.shapes import PoolGeometry
 
 BLOCK = 1 << 19
 """Numbers of the planes of one block. In blocks of the L2 cache's size two threads are no quicker than one: they wait
@@ -47,10 +44,6 @@ class _Plan(NamedTuple):
     pool: PoolGeometry
     taps: list[Tap]
     """In row-major order."""
-    inside: bool
-    """Whether all windows have all taps inside the input."""
-    apart: bool
-    """Whether, besides, no input lies in two windows."""
     blocks: Pieces
     row_blocks: Pieces
     """Where only the taps of one row of all windows are at hand at a time."""
@@ -66,88 +59,17 @@ def _plan(pool: PoolGeometry, block: int) -> _Plan:
         for s in range(pool.columns.window):
             out_columns, in_columns = pool.columns.tap(s)
             taps.append(((slice(None), out_rows, out_columns), (slice(None), in_rows, in_columns)))
-    axes = pool.rows, pool.columns
-    inside = all(a.before == 0 and _reach(a) <= a.size for a in axes)
-    apart = inside and all(a.stride >= a.window for a in axes)
 
     def cut(planes: int) -> Pieces:
         per_image = planes * math.prod(pool.y_shape[1:])
         return blocks(pool.batch, evenly(pool.batch, block // max(1, per_image)))
 
-    return _Plan(pool, taps, inside, apart, cut(pool.area), cut(pool.columns.window), math.prod(pool.x_shape))
-
-
-def _reach(axis: WindowAxis) -> int:
-    """Return how many positions lie from the first window's begin to the last one's end."""
-    return (axis.out - 1) * axis.stride + axis.window
-
-
-class _Planes:
-    """Room for a block: of some taps what all windows have there, and a boolean for each number."""
-
-    def __init__(self, key: tuple[tuple[int, ...], np.dtype], room: np.ndarray) -> None:
-        shape, dtype = key
-        numbers = math.prod(shape)
-        values, flags = np.split(room, [numbers * dtype.itemsize])
-        self.values = values.view(dtype).reshape(shape)
-        self.bits = _bits(self.values)
-        self.pixels = _pixels(self.values)
-        self.flags = flags.view(bool).reshape(shape)
-
-
-def _planes(shape: tuple[int, ...], dtype: np.dtype) -> _Planes:
-    """Return room for a block, (taps, n, P, Q, C)."""
-    return kept(_Planes, (shape, dtype), math.prod(shape) * (dtype.itemsize + 1), np.dtype(np.uint8))
-
-
-def _pixels(x: np.ndarray) -> np.ndarray:
-    """View x (..., C), C > 0, as pixels (...), which NumPy copies with all their channels at once."""
-    return x.view(f"V{x.shape[-1] * x.itemsize}")[..., 0]
-
-
-def _bits(x: np.ndarray) -> np.ndarray:
-    """x as integers of the same bits."""
-    return x.view(f"i{x.itemsize}")
-
-
-def _windows(x: np.ndarray, pool: PoolGeometry) -> np.ndarray:
-    """View the pixels of x (n, height, width, C), contiguous, as the taps of all windows, (R, S, n, P, Q).
-
-    The first window begins with the first pixel, the last one ends within x.
-    """
-    pixels, rows, columns = _pixels(x), pool.rows, pool.columns
-    n, h, w = pixels.strides
-    shape = rows.window, columns.window, len(x), rows.out, columns.out
-    return np.ndarray(shape, pixels.dtype, x, 0, (h, w, n, h * rows.stride, w * columns.stride))
+    return _Plan(pool, taps, cut(pool.area), cut(pool.columns.window), math.prod(pool.x_shape))
 
 
 def _each(pieces: Iterator[Piece], *arrays: np.ndarray) -> Iterator[tuple[np.ndarray, ...]]:
     for start, stop in pieces:
         yield tuple(array[start:stop] for array in arrays)
-
-
-def _take_apart(x: np.ndarray, plan: _Plan, outside: float) -> Callable[[int, int], _Planes]:
-    """Return what copies windows of images, from one to another of x (N, H, W, C), into planes.
-
-    Taps outside the images are `outside`.
-    """
-    pool, x = plan.pool, np.ascontiguousarray(x)
-    height, width = (max(a.before + a.size, _reach(a)) for a in (pool.rows, pool.columns))
-    inner = tuple(slice(a.before, a.before + a.size) for a in (pool.rows, pool.columns))
-    of_all = _windows(x, pool) if plan.inside else None
-
-    def take_apart(start: int, stop: int) -> _Planes:
-        if of_all is not None:
-            windows = of_all[:, :, start:stop]
-        else:
-            padded = np.full((stop - start, height, width, pool.channels), outside, x.dtype)
-            padded[:, *inner] = x[start:stop]
-            windows = _windows(padded, pool)
-        planes = _planes((pool.area, stop - start, *pool.y_shape[1:]), x.dtype)
-        np.copyto(planes.pixels.reshape(windows.shape), windows)
-        return planes
-
-    return take_apart
 
 
 def max_forward(x: np.ndarray, pool: PoolGeometry) -> tuple[np.ndarray, np.ndarray]:
@@ -168,7 +90,7 @@ def max_forward(x: np.ndarray, pool: PoolGeometry) -> tuple[np.ndarray, np.ndarr
     if not y.size:
         return y, winner
     smallest = -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
-    take_apart = _take_apart(x, plan, smallest)
+    take_apart = taking_apart(x, pool, smallest)
 
     def work(pieces: Iterator[Piece]) -> None:
         for start, stop in pieces:
@@ -190,7 +112,7 @@ def _find_maxima(taps: np.ndarray, best: np.ndarray) -> None:
     np.maximum(taps[-2], taps[-1], out=best)
 
 
-def _losers(planes: _Planes, best: np.ndarray, plan: _Plan, outside: float) -> np.ndarray:
+def _losers(planes: Planes, best: np.ndarray, plan: _Plan, outside: float) -> np.ndarray:
     """Return of which taps neither they nor any before are the window's maximum, `best` (n, P, Q, C).
 
     Shape (R * S - 1, n, P, Q, C), 0 or 1: the last tap is not asked, since where all others have lost it has won.
@@ -200,7 +122,7 @@ def _losers(planes: _Planes, best: np.ndarray, plan: _Plan, outside: float) -> n
     has_nan = bool(largest != largest)
     if has_nan:  # NaN differs from itself, yet where it stands it has won
         lost &= ~np.isnan(maxima)
-    if not plan.inside and (has_nan or best.min() == outside):  # what lies outside may be as large as all inside
+    if not plan.pool.inside and (has_nan or best.min() == outside):  # what lies outside may be as large as all inside
         lost |= _outside(plan.pool)
     return lost.view(np.uint8)
 
@@ -208,10 +130,9 @@ def _losers(planes: _Planes, best: np.ndarray, plan: _Plan, outside: float) -> n
 @lru_cache(maxsize=64)
 def _outside(pool: PoolGeometry) -> np.ndarray:
     """Return of which taps, but the last, neither they nor any before lie inside the input: (R * S - 1, 1, P, Q, 1)."""
-    down, across = (
-        np.array([a.before <= p * a.stride + r < a.before + a.size for r in range(a.window) for p in range(a.out)])
-        .reshape(a.window, a.out) for a in (pool.rows, pool.columns)
-    )  # fmt: skip
+    axes = pool.rows, pool.columns
+    places = (np.arange(a.window)[:, None] + np.arange(a.out) * a.stride - a.before for a in axes)
+    down, across = ((place >= 0) & (place < a.size) for place, a in zip(places, axes, strict=True))
     inside = np.logical_and.outer(down, across).transpose(0, 2, 1, 3).reshape(pool.area, *pool.y_shape[1:3])
     return ~np.logical_or.accumulate(inside)[:-1, None, :, :, None]
 
@@ -232,32 +153,37 @@ def max_backward(dy: np.ndarray, winner: np.ndarray, pool: PoolGeometry) -> np.n
     if not dx.size:
         return dx
     numbers = np.arange(pool.area, dtype=winner.dtype).reshape(-1, 1, 1, 1, 1)
-    windows, R, S = _windows(dx, pool) if plan.apart else None, pool.rows.window, pool.columns.window
+    if pool.apart:
+        put_together = putting_together(dx, pool)
 
-    def work(pieces: Iterator[Piece]) -> None:
-        for start, stop in pieces:
-            gradient, number, target = dy[start:stop], winner[start:stop], dx[start:stop]
-            if not pool.tiles_exactly:
-                target.fill(0)
-            if windows is not None:
-                planes = _give_to_winners(gradient, number, numbers)
-                np.copyto(windows[:, :, start:stop], planes.pixels.reshape(R, S, *number.shape[:3]))
-                continue
-            for first in range(0, pool.area, S):  # windows overlap
+        def work(pieces: Iterator[Piece]) -> None:
+            for start, stop in pieces:
+                planes = _give_to_winners(dy[start:stop], winner[start:stop], numbers)
+                put_together(planes.pixels, start, stop)
+
+        run(work, plan.blocks, plan.elements)
+        return dx
+
+    S = pool.columns.window
+
+    def work_by_rows(pieces: Iterator[Piece]) -> None:
+        for gradient, number, target in _each(pieces, dy, winner, dx):
+            target.fill(0)
+            for first in range(0, pool.area, S):
                 planes = _give_to_winners(gradient, number, numbers[first : first + S])
                 for (outputs, inputs), plane in zip(plan.taps[first : first + S], planes.values, strict=True):
                     target[inputs] += plane[outputs]
 
-    run(work, plan.blocks if plan.apart else plan.row_blocks, plan.elements)
+    run(work_by_rows, plan.row_blocks, plan.elements)
     return dx
 
 
-def _give_to_winners(gradient: np.ndarray, number: np.ndarray, taps: np.ndarray) -> _Planes:
+def _give_to_winners(gradient: np.ndarray, number: np.ndarray, taps: np.ndarray) -> Planes:
     """Return the gradients (n, P, Q, C) where one of the taps (T, 1, 1, 1, 1) has won, else 0: (T, n, P, Q, C)."""
-    planes = _planes((len(taps), *number.shape), gradient.dtype)
+    planes = Planes.of((len(taps), *number.shape), gradient.dtype)
     np.equal(number, taps, out=planes.flags)
     np.copyto(planes.bits, planes.flags)  # by itself, since a product with booleans takes longer
-    np.multiply(planes.bits, _bits(gradient), out=planes.bits)
+    np.multiply(planes.bits, bits(gradient), out=planes.bits)
     return planes
 
 
@@ -273,7 +199,7 @@ def average_forward(x: np.ndarray, pool: PoolGeometry) -> np.ndarray:
     y = aligned.empty(pool.y_shape, x.dtype)
     if not y.size:
         return y
-    take_apart = _take_apart(x, plan, 0)
+    take_apart = taking_apart(x, pool, 0)
 
     def work(pieces: Iterator[Piece]) -> None:
         for start, stop in pieces:
@@ -290,17 +216,16 @@ def average_backward(dy: np.ndarray, pool: PoolGeometry) -> np.ndarray:
     dx = aligned.empty(pool.x_shape, dy.dtype)
     if not dx.size:
         return dx
-    windows = _windows(dx, pool) if plan.apart else None
+    put_together = putting_together(dx, pool) if pool.apart else None
 
     def work(pieces: Iterator[Piece]) -> None:
         for start, stop in pieces:
-            target, plane = dx[start:stop], _planes((1, stop - start, *pool.y_shape[1:]), dy.dtype)
-            share = np.multiply(dy[start:stop], shares, out=plane.values[0])
-            if not pool.tiles_exactly:
-                target.fill(0)
-            if windows is not None:
-                np.copyto(windows[:, :, start:stop], plane.pixels[0])
+            plane = Planes.of((1, stop - start, *pool.y_shape[1:]), dy.dtype)
+            share, target = np.multiply(dy[start:stop], shares, out=plane.values[0]), dx[start:stop]
+            if put_together is not None:
+                put_together(plane.pixels[0], start, stop)
                 continue
+            target.fill(0)
             for outputs, inputs in plan.taps:
                 target[inputs] += share[outputs]
 
