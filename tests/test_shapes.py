@@ -91,7 +91,7 @@ def test_a_convolution_knows_its_shapes() -> None:
     size=st.integers(1, 12), window=st.integers(1, 4), stride=st.integers(1, 4),
     padding=st.sampled_from(["valid", "same"]),
 )  # fmt: skip
-def test_pools_that_tile_exactly(size: int, window: int, stride: int, padding: str) -> None:
+def test_pools_that_tile_exactly_or_lie_apart(size: int, window: int, stride: int, padding: str) -> None:
     assume(padding == "same" or window <= size)
     pool = PoolGeometry.of((1, size, size, 1), window, stride, padding)
     seen = sorted(position for taken in positions(pool.rows) for position in taken)
@@ -99,6 +99,9 @@ def test_pools_that_tile_exactly(size: int, window: int, stride: int, padding: s
         assert seen == list(range(size))
     if stride == window:
         assert pool.tiles_exactly == (seen == list(range(size)))
+    assert pool.inside == (min(seen) >= 0 and max(seen) < size)
+    assert pool.apart == (pool.inside and stride >= window)
+    assert not pool.apart or len(set(seen)) == len(seen)
     assert pool.y_shape == (1, pool.rows.out, pool.columns.out, 1)
     assert pool.area == window * window
 
