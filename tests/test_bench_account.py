@@ -56,22 +56,21 @@ def test_each_call_is_of_one_kind() -> None:
     assert bare.ways("digits", 4)[-1].arguments[2] == bare.ADDED, "in the end all are made"
 
 
-@pytest.mark.parametrize(
-    "wanted",
-    [pooling.PASSES, pooling.PASSES[1:], pooling.PASSES[:4], (pooling.ROWS_FIRST, *pooling.PASSES[2:])],
-)
-def test_passes_of_pooling_are_those_of_pooling(wanted: tuple[str, ...]) -> None:
-    call = pooling.passes((2, 6, 4, 3), 1, 2, *wanted)
+@pytest.mark.parametrize("make", [pooling.passes, pooling.tap_by_tap])
+def test_passes_of_pooling_are_those_of_pooling(make: Callable[..., Callable[[], None]]) -> None:
+    shape = 2, 6, 4, 3
+    call = make(shape, 1, 2, *pooling.PASSES) if make is pooling.passes else make(shape, 1)
+    inner = [cells(part) for part in cells(call).values() if callable(part)]
+    arrays = {name: value for part in (*inner, cells(call)) for name, value in part.items()}
+    x, y, dy, dx = (arrays.get(name, arrays.get(f"of_{name}")) for name in ("x", "y", "dy", "dx"))
+    assert x is not None and y is not None and dy is not None and dx is not None
+    y.fill(np.nan)
+    dx.view(np.uint8).fill(255)
     call()
-    arrays = {name: value for part in cells(call).values() if callable(part) for name, value in cells(part).items()}
-    arrays |= cells(call)
-    pool = PoolGeometry.of((2, 6, 4, 3), 2)
-    y, winner = pool2d.max_forward(arrays["x"], pool)
-    np.testing.assert_array_equal(arrays["y"], y)
-    # Without winners each input gets its window's gradient.
-    spread = arrays["dy"].repeat(2, 1).repeat(2, 2)
-    dx = pool2d.max_backward(arrays["dy"], winner, pool) if "winners" in wanted else spread
-    np.testing.assert_array_equal(arrays["dx"], dx)
+    pool = PoolGeometry.of(shape, 2)
+    expected, winner = pool2d.max_forward(x.view(np.float32).reshape(shape), pool)
+    np.testing.assert_array_equal(y, expected)
+    np.testing.assert_array_equal(dx.view(np.float32).reshape(shape), pool2d.max_backward(dy, winner, pool))
 
 
 def cells(function: Callable[..., Any]) -> dict[str, Any]:
@@ -86,6 +85,9 @@ def test_ways_of_pooling_are_made_of_the_whole_batch(shape: pooling.Shape) -> No
         if way.make is pooling.passes:
             (images, *_), at_once, again = way.arguments[:3]
             assert images % at_once == 0 and way.processes * images * again == shape[0]
+        if way.make is pooling.tap_by_tap:
+            (images, *_), at_once = way.arguments
+            assert images % at_once == 0 and way.processes * images == shape[0]
 
 
 def test_times_are_joined() -> None:

@@ -134,8 +134,9 @@ def test_ranges_of_runs() -> None:
         (depthwise.transforms_of_strips, ()),
         (depthwise.transforms_of_tiles, ()),
         (depthwise.writing_of_results, ()),
-        (pooling.maximum_of_rows, ()),
-        (pooling.maximum_of_neighbours, (32, 1 << 11)),
+        (pooling.maxima_of_rows, ()),
+        (pooling.maxima_of_neighbours, (32,)),
+        *((pooling.copies_of_pixels, (32, as_one)) for as_one in (False, True)),
         (calls.our_pooling, ("gpudl", (2, 4, 4, 3))),
         (profile.step, ("digits", 16)),
         (products.products_of_mlp, ()),
@@ -148,16 +149,16 @@ def test_what_is_timed_for_a_reason_runs(make: Callable[..., Callable[[], Any]],
 
 
 def test_jobs_run_at_the_same_time_and_say_where_they_fail() -> None:
-    one = timing.Job(pooling.maximum_of_rows, (), threads=1)
+    one = timing.Job(pooling.maxima_of_rows, (), threads=1)
     assert timing.milliseconds(0.01, one, one) > 0
     with pytest.raises(EOFError):
-        timing.milliseconds(0.01, timing.Job(pooling.maximum_of_neighbours, ("none", 1)))
+        timing.milliseconds(0.01, timing.Job(pooling.maxima_of_neighbours, ("none",)))
 
 
 def test_ways_take_turns() -> None:
     ways = [
-        turns.Way("two threads", pooling.maximum_of_neighbours, (32, 1 << 11)),
-        turns.Way("two processes", pooling.maximum_of_neighbours, (64, 1 << 11), processes=2, threads=1),
+        turns.Way("two threads", pooling.maxima_of_neighbours, (32,)),
+        turns.Way("two processes", pooling.maxima_of_neighbours, (64,), processes=2, threads=1),
     ]
     first, second = turns.take_turns(ways, turns=3, seconds=0.01)
     assert (first["way"], first["ratio"], first["half of the ratios"]) == ("two threads", 1, [1, 1])
@@ -185,9 +186,9 @@ def test_code_of_a_commit_is_what_its_way_imports(tmp_path: Path) -> None:
     source = tmp_path / "gpudl"
     source.mkdir()
     (source / "__init__.py").write_text("")
-    way = turns.Way("old", pooling.maximum_of_rows, (), source=str(tmp_path))
+    way = turns.Way("old", pooling.maxima_of_rows, (), source=str(tmp_path))
     assert turns.take_turns([way], turns=1, seconds=0.01)[0]["quickest"] > 0
-    elsewhere = turns.Way("old", pooling.maximum_of_rows, (), source=str(tmp_path / "elsewhere"))
+    elsewhere = turns.Way("old", pooling.maxima_of_rows, (), source=str(tmp_path / "elsewhere"))
     with pytest.raises(RuntimeError, match=r"not from .*elsewhere"):
         turns.take_turns([elsewhere], turns=1, seconds=0.01)
 

@@ -10,7 +10,7 @@ import argparse
 import json
 import math
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -22,12 +22,13 @@ from bench.cpu.__main__ import machine
 from bench.cpu.calls import draw
 from bench.cpu.turns import Turn, Way, table_of, take_turns
 
-PASSES = "in order", "maxima", "comparisons", "gradients", "winners"
-"""Images read and gradients filled in order; three maxima; three comparisons of inputs with them; gradients put in
-place; and what tells who has won: a count in bytes, and masks of it."""
+PASSES = "taken apart", "maxima", "comparisons", "gradients", "put together"
+"""Pixels of images copied into planes of taps; three maxima; NaN looked for, three comparisons with the last maxima,
+and their sum, which tells who has won; masks of that as integers, and their products with gradients; planes of these
+copied to where pixels belong."""
 
-ROWS_FIRST = "maxima, rows first"
-"""Another way to the maxima: of neighbouring rows first, which are long, then of neighbouring pixels of these."""
+TAP_BY_TAP = "tap by tap"
+"""Another way, without planes: maxima, comparisons and gradients of pixels where they lie, rows of their channels."""
 
 BLOCKS = 4
 """That half of a batch is cut into, as gpudl does."""
@@ -41,57 +42,98 @@ Shape = tuple[int, int, int, int]
 def passes(shape: Shape, at_once: int, again: int, *wanted: str) -> Callable[[], None]:
     """Return what makes the passes wanted over images (N, H, W, C), so many at once, again and again.
 
-    Without winners every input of a window gets its gradient.
+    Those that are not wanted before one that is have been made once, so that it finds what they have left there.
     """
     import numpy as np
 
-    from gpudl.backend.numpy import aligned, rows
+    from gpudl.backend.numpy import aligned
+    from gpudl.backend.numpy.planes import pixels
 
     images, height, width, channels = shape
     halved = images, height // 2, width // 2, channels
     x, dx, y, dy = (aligned.empty(of, np.float32) for of in (shape, shape, halved, halved))
     x[:], dy[:] = draw(shape, halved)
-    y[:] = 0
-    number, lost = aligned.full(halved, 0, np.uint8), aligned.full((at_once, *halved[1:]), 0, bool)
-    won = aligned.full((2, 2, *lost.shape), 1, bool)
-    over_rows = aligned.empty((at_once, height // 2, width, channels), np.float32)
+    number = aligned.empty(halved, np.uint8)
+    planes = aligned.empty((4, at_once, *halved[1:]), np.float32)
+    flags = aligned.empty(planes.shape, bool)
+    tiles = 2, 2, at_once, *halved[1:3]
+    places = np.arange(math.prod(tiles)).reshape(tiles).transpose(2, 3, 0, 4, 1).flatten()
+    order = np.arange(4, dtype=np.uint8).reshape(4, 1, 1, 1, 1)
+    of_planes, of_x, of_dx = (pixels(a).reshape(-1, at_once * height * width) for a in (planes, x, dx))
+    blocks = [slice(start, start + at_once) for start in range(0, images, at_once)]
+
+    def forward(block: slice, wanted: Sequence[str]) -> None:
+        best = y[block]
+        if "taken apart" in wanted:
+            of_planes[0][places] = of_x[block.start // at_once]
+        if "maxima" in wanted:
+            np.maximum(planes[0], planes[1], out=planes[1])
+            np.maximum(planes[1], planes[2], out=planes[2])
+            np.maximum(planes[2], planes[3], out=best)
+        if "comparisons" in wanted:
+            best.max()
+            np.not_equal(planes[:3], best, out=flags[:3])
+            np.add.reduce(flags[:3].view(np.uint8), axis=0, dtype=np.uint8, out=number[block])
+
+    def backward(block: slice, wanted: Sequence[str]) -> None:
+        if "gradients" in wanted:
+            np.equal(number[block], order, out=flags)
+            np.copyto(planes.view(np.int32), flags)
+            np.multiply(planes.view(np.int32), dy[block].view(np.int32), out=planes.view(np.int32))
+        if "put together" in wanted:
+            np.take(of_planes[0], places, out=of_dx[block.start // at_once], mode="clip")
+
+    def call(wanted: Sequence[str] = wanted) -> None:
+        for _ in range(again):
+            for block in blocks:
+                forward(block, wanted)
+            for block in blocks:
+                backward(block, wanted)
+
+    call(PASSES)
+    return call
+
+
+def tap_by_tap(shape: Shape, at_once: int) -> Callable[[], None]:
+    """Return what makes the same of images (N, H, W, C), so many at once, without planes."""
+    import numpy as np
+
+    from gpudl.backend.numpy import aligned
+
+    images, height, width, channels = shape
+    halved = images, height // 2, width // 2, channels
+    x, dx, y, dy = (aligned.empty(of, np.float32) for of in (shape, shape, halved, halved))
+    x[:], dy[:] = draw(shape, halved)
+    number, lost = aligned.empty(halved, np.uint8), aligned.empty((at_once, *halved[1:]), bool)
+    won = aligned.empty((2, 2, *lost.shape), bool)
     order = np.arange(4, dtype=np.uint8).reshape(2, 2, 1, 1, 1, 1)
     blocks = [slice(start, start + at_once) for start in range(0, images, at_once)]
     taps = [(slice(None), slice(r, None, 2), slice(s, None, 2)) for r in range(2) for s in range(2)]
 
-    def forward(source: Any, best: Any, number: Any) -> None:
-        if "in order" in wanted:
-            source.max()
-        if "maxima" in wanted:
-            np.maximum(source[taps[0]], source[taps[1]], out=best)
-            for tap in taps[2:]:
-                np.maximum(best, source[tap], out=best)
-        if ROWS_FIRST in wanted:
-            np.maximum(source[:, ::2], source[:, 1::2], out=over_rows)
-            np.maximum(over_rows[:, :, ::2], over_rows[:, :, 1::2], out=best)
-        for tap in reversed(taps[:3]) if "comparisons" in wanted else ():
-            counts = "winners" in wanted and tap is not taps[2]
-            np.not_equal(source[tap], best, out=lost if counts else number.view(bool))
-            if counts:
-                np.add(number, 1, out=number)
-                np.multiply(number, lost.view(np.uint8), out=number)
+    def forward(source: Any, best: Any, count: Any) -> None:
+        source.max()  # which also reads it in order
+        np.maximum(source[taps[0]], source[taps[1]], out=best)
+        for tap in taps[2:]:
+            np.maximum(best, source[tap], out=best)
+        np.not_equal(source[taps[2]], best, out=count.view(bool))
+        for tap in taps[1::-1]:
+            np.not_equal(source[tap], best, out=lost)
+            np.add(count, 1, out=count)
+            np.multiply(count, lost.view(np.uint8), out=count)
 
-    def backward(gradient: Any, number: Any, target: Any) -> None:
-        if "in order" in wanted:
-            target.fill(0)
-        if "winners" in wanted:
-            np.equal(number, order, out=won)
-        if "gradients" in wanted:
-            by_taps = target.reshape(at_once, height // 2, 2, width // 2, 2, channels).transpose(2, 4, 0, 1, 3, 5)
-            np.multiply(gradient.view(np.int32), won, out=by_taps.view(np.int32))
+    def backward(gradient: Any, count: Any, target: Any) -> None:
+        target.fill(0)
+        np.equal(count, order, out=won)
+        by_taps = target.reshape(at_once, height // 2, 2, width // 2, 2, channels).transpose(2, 4, 0, 1, 3, 5)
+        np.multiply(gradient.view(np.int32), won, out=by_taps.view(np.int32))
 
     def call() -> None:
-        with rows.short():
-            for _ in range(again):
-                for block in blocks:
-                    forward(x[block], y[block], number[block])
-                for block in blocks:
-                    backward(dy[block], number[block], dx[block])
+        with np.errstate():
+            np.setbufsize(1 << 11)  # with short rows quicker than its own 8,192
+            for block in blocks:
+                forward(x[block], y[block], number[block])
+            for block in blocks:
+                backward(dy[block], number[block], dx[block])
 
     return call
 
@@ -110,18 +152,9 @@ def ways(shape: Shape) -> list[Way]:
         Way("gpudl, two threads", calls.our_pooling, ("gpudl", shape)),
         Way("gpudl, one thread", calls.our_pooling, ("gpudl", shape), threads=1),
         apart("gpudl, two processes", calls.our_pooling, "gpudl", half),
-        *(
-            apart(name, passes, (few, *each), few, half[0] // few, *wanted)
-            for name, wanted in (
-                ("in the cache, but those in order", PASSES[1:]),
-                ("in the cache, rows first", (ROWS_FIRST, *PASSES[2:])),
-            )
-        ),
-        apart("all but those in order", passes, half, at_once, 1, *PASSES[1:]),
-        apart("all but those in order, rows first", passes, half, at_once, 1, ROWS_FIRST, *PASSES[2:]),
-        apart("all, rows first", passes, half, at_once, 1, PASSES[0], ROWS_FIRST, *PASSES[2:]),
-        apart("only in order", passes, half, at_once, 1, *PASSES[:1]),
-        *(apart(f"and {PASSES[n]}", passes, half, at_once, 1, *PASSES[: n + 1]) for n in range(1, len(PASSES))),
+        apart("tap by tap, without planes", tap_by_tap, half, at_once),
+        apart("all passes, in the cache", passes, (few, *each), few, half[0] // few, *PASSES),
+        *(apart(f"and {PASSES[n]}" if n else PASSES[n], passes, half, at_once, 1, *PASSES[: n + 1]) for n in range(5)),
     ]
     theirs = Way("PyTorch, channels last", calls.torch_pooling, ("torch channels last", shape), of_gpudl=False)
     return [theirs, *ours] if find_spec("torch") else ours

@@ -32,12 +32,12 @@ class Planes:
 
     def __init__(self, key: tuple[tuple[int, ...], np.dtype], room: np.ndarray) -> None:
         shape, dtype = key
-        values, flags = np.split(room, [math.prod(shape) * dtype.itemsize])
-        self.values = values.view(dtype).reshape(shape)
+        size = math.prod(shape) * dtype.itemsize
+        self.values = room[:size].view(dtype).reshape(shape)
         """(taps, n, P, Q, C)."""
         self.bits = bits(self.values)
         self.pixels = pixels(self.values)
-        self.flags = flags.view(bool).reshape(shape)
+        self.flags = room[size:].view(bool).reshape(shape)
 
     @staticmethod
     def of(shape: tuple[int, ...], dtype: np.dtype) -> Planes:
