@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.cpu import bare, pooling
+from bench.cpu import bare, clocked_run, pooling, whole_account
 from bench.cpu.turns import environment
 from gpudl.backend.numpy import pool2d
 from gpudl.shapes import PoolGeometry
@@ -100,3 +100,16 @@ def test_times_are_joined() -> None:
         {"way": "a", "wall": 3.0, "caller": 2.0, "others": 0.0, "ratio": 1.5, "quickest": 1.0}
         | {"faults": 3.0, "rests": 0.5, "half of the ratios": [1.0, 2.0]}
     ]
+
+
+def test_parts_of_a_run_are_all_of_it() -> None:
+    parts = whole_account.parts_of_a_run(epochs=1)
+    whole = parts.pop("all")
+    assert sum(parts.values()) == pytest.approx(whole) and min(parts.values()) > 0
+    assert {"the first two steps", "the other steps", "validation", clocked_run.BETWEEN} < parts.keys()
+    assert parts["the other steps"] > parts["the first two steps"], "39 steps and two"
+
+
+def test_the_median_of_each_part() -> None:
+    runs = [{"a": 1.0, "all": 9.0}, {"a": 3.0, "all": 5.0}, {"a": 2.0, "all": 7.0}]
+    assert whole_account.medians(runs) == {"a": 2.0, "all": 7.0}

@@ -19,10 +19,11 @@ def run(command: list[str]) -> tuple[float, float]:
     """Run a command -> seconds, and the MB of memory that it needed at most."""
     began = time.perf_counter()
     written = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    process = subprocess.Popen(command, cwd=ROOT, env=written, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    assert process.stderr is not None
-    said = process.stderr.read().decode()
-    _, status, used = os.wait4(process.pid, 0)
+    with subprocess.Popen(command, cwd=ROOT, env=written, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        said = process.stderr.read().decode()
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
     if status:
         raise RuntimeError(f"{' '.join(command)} failed:\n{said}")
     return time.perf_counter() - began, used.ru_maxrss * (1024 if sys.platform != "darwin" else 1) / 1e6
