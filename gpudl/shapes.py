@@ -378,15 +378,12 @@ class PoolGeometry:
     @property
     def apart(self) -> bool:
         """Whether all windows lie inside the input, and no input element in two of them."""
-        return self.inside and all(axis.stride >= axis.window for axis in (self.rows, self.columns))
+        return self.inside and all(a.stride >= a.window or a.out == 1 for a in (self.rows, self.columns))
 
     @property
     def tiles_exactly(self) -> bool:
         """Whether every input element lies in exactly one window."""
-        return all(
-            axis.stride == axis.window and axis.before == 0 and axis.out * axis.window == axis.size
-            for axis in (self.rows, self.columns)
-        )
+        return self.apart and all(a.out * a.window == a.size for a in (self.rows, self.columns))
 
     @staticmethod
     @_remembered

@@ -47,7 +47,7 @@ def passes(shape: Shape, at_once: int, again: int, *wanted: str) -> Callable[[],
     import numpy as np
 
     from gpudl.backend.numpy import aligned
-    from gpudl.backend.numpy.planes import pixels
+    from gpudl.backend.numpy.pool_planes import pixels
 
     images, height, width, channels = shape
     halved = images, height // 2, width // 2, channels

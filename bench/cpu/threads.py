@@ -22,7 +22,7 @@ from bench.cpu import calls
 from bench.cpu.__main__ import machine
 from bench.cpu.profile import NETWORKS, built, step
 from bench.cpu.turns import Way, can_be_without_lock, table_of, take_turns
-from gpudl.backend.numpy import batch_norm, pool2d
+from gpudl.backend.numpy import batch_norm, pool_planes
 
 CALLS: dict[str, tuple[int, int, int, int]] = {
     "depthwise": calls.CONVOLUTIONS["depthwise 3x3, 64, 56x56, batch 32"].x,
@@ -35,7 +35,7 @@ CALLS: dict[str, tuple[int, int, int, int]] = {
 def make(work: str, share: int, finer: int = 1) -> Callable[[], Any]:
     """Return a training step or a call with so many times smaller a batch, and so many times smaller blocks, those of
     batch normalization or of pooling."""
-    cut = pool2d if work.startswith("pooling") else batch_norm
+    cut = pool_planes if work.startswith("pooling") else batch_norm
     cut.BLOCK //= finer
     if work not in CALLS:
         return step(work, built(work)[1] // share)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gpudl.backend.numpy import depthwise, loops, pool2d, workers
+from gpudl.backend.numpy import depthwise, loops, pool2d, pool_taps, workers
 from gpudl.errors import ShapeError
 from gpudl.shapes import DepthwiseGeometry, PoolGeometry
 
@@ -99,7 +99,7 @@ def test_depthwise(
 
 def test_results_do_not_depend_on_the_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loops, "LARGE", 0)
-    for module in (pool2d, depthwise):
+    for module in (pool_taps, depthwise):
         monkeypatch.setattr(module, "BLOCK", 500)
     monkeypatch.setattr(workers, "SMALL", 0)
     rng = np.random.default_rng(0)

@@ -64,3 +64,13 @@ def test_relu_back(size: int, dtype: str, turned: bool) -> None:
     finite = np.where(x <= 0, 0, np.nan_to_num(dy, posinf=3, neginf=-3))
     np.testing.assert_array_equal(dx, finite)
     np.testing.assert_allclose(sums, finite.astype("float64").sum(axis=0), rtol=1e-2 if dtype == "float16" else 1e-4)
+
+
+def test_buffers_are_smaller_for_short_rows_alone() -> None:
+    usual = np.getbufsize()
+    with rows.short():
+        assert np.getbufsize() == rows.BUFFER
+    assert np.getbufsize() == usual
+    with pytest.raises(ZeroDivisionError), rows.short():
+        raise ZeroDivisionError
+    assert np.getbufsize() == usual

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from gpudl import ops
 from gpudl.autograd import Tensor
-from gpudl.backend.numpy import planes
-from gpudl.backend.numpy import pool2d as numpy_kernels
+from gpudl.backend.numpy import pool_planes, pool_taps
 from gpudl.errors import ShapeError, UsageError
+from gpudl.shapes import PoolGeometry
 from gpudl.testing import check_close, check_op
 
 
@@ -43,10 +43,11 @@ class Case:
     def cut(self) -> Iterator[None]:
         """Have NumPy take such blocks in such an order."""
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(numpy_kernels, "BLOCK", self.block)
+            patch.setattr(pool_planes, "BLOCK", self.block)
+            patch.setattr(pool_taps, "BLOCK", self.block)
             if self.in_order:
-                patch.setattr(planes, "LARGE", 0)
-                patch.setattr(planes, "LINE", 0)
+                patch.setattr(pool_planes, "LARGE", 0)
+                patch.setattr(pool_planes, "LINE", 0)
             yield
 
     @property
@@ -122,7 +123,7 @@ def cases(draw: st.DrawFn, large: bool = False) -> Case:
         padding=padding,
         seed=draw(st.integers(0, 2**16)),
         data_format=draw(st.sampled_from(["channels_last", "channels_first"])),
-        block=draw(st.sampled_from([1, 100, numpy_kernels.BLOCK])),
+        block=draw(st.sampled_from([1, 100, pool_taps.BLOCK])),
         in_order=draw(st.booleans()),
     )
     assume(min(case.out) >= 1)
@@ -273,6 +274,23 @@ def test_a_window_of_minus_infinity_has_a_winner(put: Any) -> None:
     y.backward(put(np.ones((1, 2, 2, 1))))
     assert tensor.grad is not None
     assert y.numpy().max() == -np.inf and tensor.grad[0, 0, 0, 0] == 4 and float(tensor.grad.sum()) == 4
+
+
+def test_booleans_pool_where_windows_lie_apart() -> None:
+    x = np.array([[False, True], [False, False]]).reshape(1, 2, 2, 1)
+    assert ops.max_pool2d(x, pool_size=2).tolist() == [[[[True]]]]
+
+
+@given(case=cases())
+def test_blocks_are_as_large_as_is_allowed(case: Case) -> None:
+    """Of planes, or of a band of images where windows fill these, so that no image is too large."""
+    pool = PoolGeometry.of(case.shape, case.window, case.strides, case.padding)
+    if pool.apart:
+        plan = pool_planes._plan(pool, 50)
+        per_image = plan.pool.area * plan.pool.rows.out * plan.pool.columns.out * plan.pool.channels
+        assert per_image <= 50 or max(stop - start for start, stop in plan.blocks) == 1
+        assert all((stop - start) * per_image <= max(50, per_image) for start, stop in plan.blocks)
+        assert plan.fills == pool.tiles_exactly and (not plan.fills or plan.pool.rows.out == 1)
 
 
 def test_whole_numbers_pool_too() -> None:

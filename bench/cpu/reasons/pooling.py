@@ -35,7 +35,7 @@ def copies_of_pixels(channels: int, as_one: bool) -> Call:
     """Every second pixel of so many channels copied, as one element or as a row of numbers."""
     import numpy as np
 
-    from gpudl.backend.numpy.planes import pixels
+    from gpudl.backend.numpy.pool_planes import pixels
 
     (x,) = draw((NUMBERS // channels, 2, channels))
     y = np.empty((len(x), channels), np.float32)
