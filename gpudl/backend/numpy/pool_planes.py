@@ -2,8 +2,8 @@
 
 A tap is every second pixel of every second row, for which NumPy starts its loop anew at each pixel. In a plane of its
 own it is one long row of numbers, and maxima and comparisons take a third of the time (measured). To get there a pixel
-is copied with all its channels as one element, which takes NumPy six to eight tenths of the time of as many numbers. On
-the way back gradients are made in planes, and the same copy turned round puts them in place.
+is copied with all its channels as one element, which takes NumPy half of the time of as many numbers. On the way back
+gradients are made in planes, and the same copy turned round puts them in place.
 
 The winner: each plane becomes the maximum of itself and those before it, and the last one that of the window. The
 winner is the first to be as large: so many planes are smaller than the last one.
