@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 
 
@@ -10,3 +11,10 @@ def main(arguments: list[str] | None = None) -> int:
     from gpudl.cli.app import run
 
     return run(sys.argv[1:] if arguments is None else arguments)
+
+
+def program() -> int:
+    """Run the command of the shell and return its exit code, with which the process is to end."""
+    code = main()
+    gc.freeze()  # else Python looks for circles among all that it has made, 50 milliseconds after a training
+    return code

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gpudl import cli
 from gpudl.datasets import Digits
 from gpudl.models import load_model
 
@@ -209,3 +211,14 @@ def test_output_into_a_place_that_is_no_folder(gpudl: Run, model: str, here: Pat
     np.save(here / "x.npy", np.ones((8, 8)))
     outcome = gpudl("predict", model, "x.npy", "--out", "x.npy/y.npy")
     assert (outcome.code, "x.npy/y.npy: cannot write" in outcome.err) == (5, True)
+
+
+def test_the_shells_program_returns_the_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    frozen: list[bool] = []
+    monkeypatch.setattr(cli.gc, "freeze", lambda: frozen.append(True))
+    for arguments, code in ((["--version"], 0), (["trian"], 2)):
+        monkeypatch.setattr(sys, "argv", ["gpudl", *arguments])
+        assert cli.program() == code
+    assert len(frozen) == 2, "in a process that goes on, things would never be given back"
+    cli.main(["--version"])
+    assert len(frozen) == 2
