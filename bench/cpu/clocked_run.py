@@ -11,6 +11,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -39,13 +40,10 @@ def train(began: float, folder: str, epochs: int) -> None:
 
     clock = Clock(began)
     clock("Python")
-    import numpy  # noqa: F401  each import by itself
-
-    clock("import NumPy")
-    import pydantic  # noqa: F401
-    import typer  # noqa: F401
-
-    clock("import Typer and Pydantic")
+    for names in (["NumPy"], ["Typer", "Pydantic"]):
+        for name in names:
+            import_module(name.lower())
+        clock(f"import {' and '.join(names)}")
     from gpudl.callbacks import Callback
     from gpudl.cli.app import run
     from gpudl.models.trainer import Trainer

@@ -68,7 +68,7 @@ def average_forward(x: np.ndarray, pool: PoolGeometry) -> np.ndarray:
     """x (N, H, W, C) -> y (N, P, Q, C): the mean of each window's real elements."""
     y = aligned.empty(pool.y_shape, x.dtype)
     if y.size:
-        _way(pool).add_up(x, y, pool)
+        _way(pool).find_means(x, y, pool)
     return y
 
 

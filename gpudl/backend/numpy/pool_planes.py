@@ -62,7 +62,7 @@ def pixels(x: np.ndarray) -> np.ndarray:
     return x.view(f"V{x.shape[-1] * x.itemsize}")[..., 0]
 
 
-def _bits(x: np.ndarray) -> np.ndarray:
+def bits(x: np.ndarray) -> np.ndarray:
     """x as integers of the same bits."""
     return x.view(f"i{x.itemsize}")
 
@@ -109,14 +109,14 @@ class _Images:
 
     def _in_order(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
         """Return pixels in the order of memory, and where they belong in planes."""
-        pool, pixels = self._pool, self._whole[start:stop].reshape(-1)
-        return pixels, _places(pool.rows.window, pool.columns.window, stop - start, pool.rows.out, pool.columns.out)
+        pool, in_order = self._pool, self._whole[start:stop].reshape(-1)
+        return in_order, _places(pool.rows.window, pool.columns.window, stop - start, pool.rows.out, pool.columns.out)
 
     def take_apart(self, start: int, stop: int, planes: _Planes) -> None:
         """Copy the taps of images from one to another."""
         if self._large and self._whole.itemsize >= LINE:
-            pixels, places = self._in_order(start, stop)
-            planes.pixels.reshape(-1)[places] = pixels
+            source, places = self._in_order(start, stop)
+            planes.pixels.reshape(-1)[places] = source
         else:
             windows = self._windows[:, :, start:stop]
             np.copyto(planes.pixels.reshape(windows.shape), windows)
@@ -124,8 +124,8 @@ class _Images:
     def put_together(self, start: int, stop: int, planes: _Planes) -> None:
         """Copy planes back to where the taps of images from one to another are."""
         if self._large:
-            pixels, places = self._in_order(start, stop)
-            np.take(planes.pixels.reshape(-1), places, out=pixels, mode="clip")  # "raise" would take room for a copy
+            target, places = self._in_order(start, stop)
+            np.take(planes.pixels.reshape(-1), places, out=target, mode="clip")  # "raise" would take room for a copy
         else:
             windows = self._windows[:, :, start:stop]
             np.copyto(windows, planes.pixels.reshape(windows.shape))
@@ -153,9 +153,12 @@ def find_maxima(x: np.ndarray, y: np.ndarray, winner: np.ndarray, pool: PoolGeom
 
 def _maxima(taps: np.ndarray, best: np.ndarray) -> None:
     """Make taps (R * S, n, P, Q, C) the maxima of all up to each, but the last one, which is `best` (n, P, Q, C)."""
+    if len(taps) == 1:
+        np.copyto(best, taps[0])
+        return
     for k in range(1, len(taps) - 1):
         np.maximum(taps[k - 1], taps[k], out=taps[k])
-    np.maximum(taps[-min(2, len(taps))], taps[-1], out=best)
+    np.maximum(taps[-2], taps[-1], out=best)
 
 
 def _losers(planes: _Planes, best: np.ndarray) -> np.ndarray:
@@ -182,15 +185,15 @@ def give_to_winners(dy: np.ndarray, winner: np.ndarray, dx: np.ndarray, pool: Po
         for start, stop in pieces:
             planes = _planes(pool, stop - start, dx.dtype)
             np.equal(winner[start:stop], numbers, out=planes.flags)
-            taps = _bits(planes.values)
+            taps = bits(planes.values)
             np.copyto(taps, planes.flags)  # by itself, since a product with booleans takes longer
-            np.multiply(taps, _bits(dy[start:stop]), out=taps)
+            np.multiply(taps, bits(dy[start:stop]), out=taps)
             images.put_together(start, stop, planes)
 
     run(work, plan.blocks, dx.size)
 
 
-def add_up(x: np.ndarray, y: np.ndarray, pool: PoolGeometry) -> None:
+def find_means(x: np.ndarray, y: np.ndarray, pool: PoolGeometry) -> None:
     """x (N, H, W, C) -> y (N, P, Q, C), the means."""
     plan, share = _plan(pool, BLOCK), x.dtype.type(1 / pool.area)
     images, y = _Images(np.ascontiguousarray(x), plan), y.reshape(plan.pool.y_shape)

@@ -18,6 +18,7 @@ import numpy as np
 
 from gpudl.backend.numpy import aligned, rows
 from gpudl.backend.numpy.kept import kept
+from gpudl.backend.numpy.pool_planes import bits
 from gpudl.backend.numpy.workers import Piece, Pieces, blocks, evenly, run
 from gpudl.shapes import PoolGeometry
 
@@ -113,15 +114,10 @@ def give_to_winners(dy: np.ndarray, winner: np.ndarray, dx: np.ndarray, pool: Po
                 part = aligned.empty_like(gradient)
                 target.fill(0)
                 for k, (outputs, inputs) in enumerate(_taps(pool)):
-                    np.multiply(_bits(gradient), np.equal(number, k), out=_bits(part))
+                    np.multiply(bits(gradient), np.equal(number, k), out=bits(part))
                     target[inputs] += part[outputs]
 
     run(work, blocks_of(pool), dx.size)
-
-
-def _bits(x: np.ndarray) -> np.ndarray:
-    """x as integers of the same bits."""
-    return x.view(f"i{x.itemsize}")
 
 
 def _shares(pool: PoolGeometry, dtype: np.dtype) -> np.ndarray:
@@ -130,7 +126,7 @@ def _shares(pool: PoolGeometry, dtype: np.dtype) -> np.ndarray:
     return (1.0 / counts).astype(dtype)[:, :, None]
 
 
-def add_up(x: np.ndarray, y: np.ndarray, pool: PoolGeometry) -> None:
+def find_means(x: np.ndarray, y: np.ndarray, pool: PoolGeometry) -> None:
     """x (N, H, W, C) -> y (N, P, Q, C), the means of each window's real elements."""
     shares = _shares(pool, x.dtype)
 
